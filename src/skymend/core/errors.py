@@ -1,0 +1,101 @@
+"""Errors that teach: what was expected, what was found, where, and what to do.
+
+Each class owns one exit code, so that a script can tell causes apart.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+
+class SkymendError(Exception):
+    """Base of all errors meant for the user.
+
+    Parameters
+    ----------
+    where : the file, field or option at fault.
+    expected : what skymend looked for.
+    found : what was there instead.
+    fix : what the user can do about it.
+    """
+
+    exit_code = 1
+
+    def __init__(
+        self,
+        *,
+        where: str | Path,
+        expected: str,
+        found: str,
+        fix: str,
+    ) -> None:
+        self.where = str(where)
+        self.expected = expected
+        self.found = found
+        self.fix = fix
+        super().__init__(f"{self.where}: expected {expected}, found {found}; {fix}")
+
+
+class ConfigError(SkymendError):
+    """A region file, option or parameter is wrong (exit code 2)."""
+
+    exit_code = 2
+
+
+class ProductError(SkymendError):
+    """A product on disk is damaged, incomplete or of an unknown kind (exit code 65)."""
+
+    exit_code = 65
+
+
+class GridError(SkymendError):
+    """Rasters that must share a grid do not (exit code 66)."""
+
+    exit_code = 66
+
+
+class NoImageError(SkymendError):
+    """The region has no image at all in its area and period (exit code 67)."""
+
+    exit_code = 67
+
+
+class BundleError(SkymendError):
+    """A model bundle is damaged or does not fit the scenes (exit code 68)."""
+
+    exit_code = 68
+
+
+class ToolMissingError(SkymendError):
+    """An external program or optional package is not installed (exit code 69)."""
+
+    exit_code = 69
+
+
+class InternalError(SkymendError):
+    """A step broke its own contract; a defect of skymend or of a plug-in (exit code 70)."""
+
+    exit_code = 70
+
+
+class StoreError(SkymendError):
+    """The store cannot be written: full, read-only or locked away (exit code 73)."""
+
+    exit_code = 73
+
+
+class RetryableError(SkymendError):
+    """The cause may go away by itself: network, quota, lost lock (exit code 75)."""
+
+    exit_code = 75
+
+
+class SkipJob(Exception):  # noqa: N818 - an outcome, not an error
+    """Raised by a step that has, for a good reason, nothing to do.
+
+    The job then ends as *skipped*: a record with the reason and exit code 0.
+    """
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)

@@ -1,0 +1,410 @@
+"""Windowed raster reading and COG writing.
+
+GDAL is reached through rasterio only. Values in memory are ``(bands, rows, columns)``
+float32 with NaN where invalid; the :class:`~skymend.core.encoding.Encoding` says how they
+lie on disk.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from skymend.core.encoding import ByteArray, Encoding, FloatArray
+from skymend.core.errors import GridError, ProductError, StoreError
+from skymend.core.grid import Grid, Window
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader, DatasetWriter
+
+BLOCK = 512
+"""Side of a COG block, pixels."""
+
+_MAGIC = {
+    b"II*\0": "GTiff",
+    b"MM\0*": "GTiff",
+    b"II+\0": "GTiff",
+    b"MM\0+": "GTiff",
+    b"\0\0\0\x0c": "JP2OpenJPEG",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RasterInfo:
+    """What a raster says of itself: grid, band names, stored type, nodata, scale, offset."""
+
+    grid: Grid
+    bands: tuple[str, ...]
+    dtype: str
+    nodata: float | None
+    scale: float
+    offset: float
+
+    def index(self, band: str, path: Path) -> int:
+        """Return the 1-based index of a band, by name."""
+        try:
+            return self.bands.index(band) + 1
+        except ValueError:
+            raise ProductError(
+                where=path,
+                expected=f"a band named {band}",
+                found=", ".join(self.bands),
+                fix="ask only for bands that the scene was made with",
+            ) from None
+
+
+@contextmanager
+def gdal_env(threads: int = 1) -> Iterator[None]:
+    """GDAL settings of skymend: bounded threads and cache, no directory scans, no side-cars."""
+    import rasterio
+
+    with rasterio.Env(
+        GDAL_NUM_THREADS=str(threads),
+        GDAL_CACHEMAX=256,
+        GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
+        GDAL_PAM_ENABLED="NO",
+    ):
+        yield
+
+
+@contextmanager
+def open_raster(path: Path | str) -> Iterator[DatasetReader]:
+    """Open a raster with an explicit list of drivers (no VRT, no surprise).
+
+    Raises
+    ------
+    ProductError
+        if the file is missing, truncated or of another format.
+    """
+    import rasterio
+    from rasterio.errors import RasterioError
+
+    try:
+        with gdal_env(), rasterio.open(path, driver=_driver(Path(path))) as dataset:
+            yield dataset
+    except RasterioError as error:
+        cause = error.__cause__ or error
+        raise ProductError(
+            where=path,
+            expected="a readable GeoTIFF or JPEG 2000 file",
+            found=_reason(Path(path), str(cause)),
+            fix="fetch or write the file again",
+        ) from error
+
+
+def _driver(path: Path) -> str:
+    """Choose the driver from the first bytes, so that no other format is ever tried."""
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+    except OSError:
+        magic = b""
+    if magic not in _MAGIC:
+        raise ProductError(
+            where=path,
+            expected="a readable GeoTIFF or JPEG 2000 file",
+            found=_reason(path, f"first bytes {magic!r}"),
+            fix="fetch or write the file again",
+        )
+    return _MAGIC[magic]
+
+
+def _reason(path: Path, message: str) -> str:
+    if not path.exists():
+        return "no such file"
+    if path.stat().st_size == 0:
+        return "an empty file"
+    return f"a file of {path.stat().st_size} bytes that GDAL refuses ({message.strip()[:160]})"
+
+
+def describe(path: Path | str) -> RasterInfo:
+    """Return grid, band names and encoding of a raster without reading its pixels."""
+    with open_raster(path) as dataset:
+        return _describe(dataset)
+
+
+def _describe(dataset: DatasetReader) -> RasterInfo:
+    t = dataset.transform
+    grid = Grid(
+        f"EPSG:{dataset.crs.to_epsg()}" if dataset.crs else "",
+        (t.a, t.b, t.c, t.d, t.e, t.f),
+        dataset.shape,
+    )
+    names = tuple(d or f"band{i + 1}" for i, d in enumerate(dataset.descriptions))
+    return RasterInfo(
+        grid, names, dataset.dtypes[0], dataset.nodata, dataset.scales[0], dataset.offsets[0]
+    )
+
+
+def read_stored(
+    path: Path | str,
+    *,
+    bands: Sequence[str] | None = None,
+    window: Window | None = None,
+) -> npt.NDArray[Any]:
+    """Read stored numbers, without scale or nodata handling.
+
+    Parameters
+    ----------
+    path : a GeoTIFF, COG or JPEG 2000 file.
+    bands : names (band descriptions) in the order wanted; all when None.
+    window : part to read, inside the raster; the whole when None.
+
+    Returns
+    -------
+    (bands, rows, columns) of the stored type.
+    """
+    with open_raster(path) as dataset:
+        info = _describe(dataset)
+        indexes = None if bands is None else [info.index(b, Path(path)) for b in bands]
+        where = None
+        if window is not None:
+            _check_inside(window, info.grid, path)
+            where = (
+                (window.row, window.row + window.rows),
+                (window.column, window.column + window.columns),
+            )
+        return np.asarray(dataset.read(indexes, window=where))
+
+
+def read(
+    path: Path | str,
+    *,
+    bands: Sequence[str] | None = None,
+    window: Window | None = None,
+) -> FloatArray:
+    """Read physical values: scale, offset and nodata of the file are applied.
+
+    Returns
+    -------
+    (bands, rows, columns) float32, NaN where the file has nodata.
+
+    Raises
+    ------
+    ProductError
+        if the file cannot be read or lacks a band.
+    GridError
+        if the window reaches outside the raster.
+    """
+    info = describe(path)
+    stored = read_stored(path, bands=bands, window=window)
+    values = stored.astype(np.float32)
+    if info.scale != 1.0 or info.offset != 0.0:
+        values *= np.float32(info.scale)
+        values += np.float32(info.offset)
+    if info.nodata is not None and not np.isnan(info.nodata):
+        values[stored == info.nodata] = np.nan
+    return values
+
+
+def read_labels(path: Path | str, *, window: Window | None = None) -> ByteArray:
+    """Read the first band of a mask, QA or label raster as (rows, columns) uint8."""
+    return read_stored(path, window=window)[0].astype(np.uint8, copy=False)
+
+
+def read_on(path: Path | str, grid: Grid, *, bands: Sequence[str] | None = None) -> FloatArray:
+    """Read physical values on ``grid``, a window of the raster's own grid.
+
+    Pixels of ``grid`` outside the raster come out as NaN.
+    """
+    info = describe(path)
+    window = grid.window_in(info.grid)
+    rows, columns = info.grid.shape
+    top, left = max(window.row, 0), max(window.column, 0)
+    bottom = min(window.row + window.rows, rows)
+    right = min(window.column + window.columns, columns)
+    count = len(info.bands) if bands is None else len(bands)
+    values = np.full((count, *grid.shape), np.nan, np.float32)
+    if bottom > top and right > left:
+        part = read(path, bands=bands, window=Window(top, left, bottom - top, right - left))
+        r, c = top - window.row, left - window.column
+        values[:, r : r + part.shape[1], c : c + part.shape[2]] = part
+    return values
+
+
+def _check_inside(window: Window, grid: Grid, path: Path | str) -> None:
+    rows, columns = grid.shape
+    if (
+        window.row < 0
+        or window.column < 0
+        or window.row + window.rows > rows
+        or window.column + window.columns > columns
+    ):
+        raise GridError(
+            where=path,
+            expected=f"a window inside {rows} x {columns} pixels",
+            found=str(window),
+            fix="use read_on() for windows that reach outside",
+        )
+
+
+class CogWriter:
+    """Writes a raster by windows into a tiled work file, then finishes it as a COG.
+
+    Parameters
+    ----------
+    path : final file; it appears only when :meth:`finish` succeeds.
+    grid, bands, encoding : what is written.
+    work : the tiled work file; kept on failure so that a later run can go on from it.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        grid: Grid,
+        bands: Sequence[str],
+        encoding: Encoding,
+        *,
+        work: Path | None = None,
+    ) -> None:
+        self.path = path
+        self.grid = grid
+        self.bands = tuple(bands)
+        self.encoding = encoding
+        self.work = work or path.with_name(f".{path.name}.work.tif")
+        self._dataset: DatasetWriter | None = None
+
+    def __enter__(self) -> CogWriter:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        self.close()
+        if kind is None:
+            self.finish()
+
+    def write(self, values: FloatArray, window: Window) -> None:
+        """Write physical values of a window.
+
+        Parameters
+        ----------
+        values : (bands, rows, columns) float32 in the unit of the encoding, NaN where invalid.
+        """
+        self.write_stored(self.encoding.encode(values), window)
+
+    def write_stored(self, stored: npt.NDArray[Any], window: Window) -> None:
+        """Write numbers that are already in their on-disk form."""
+        from rasterio.errors import RasterioError
+
+        where = (
+            (window.row, window.row + window.rows),
+            (window.column, window.column + window.columns),
+        )
+        try:
+            self._open().write(stored, window=where)
+        except (RasterioError, OSError) as error:
+            raise _write_error(self.work, error) from error
+
+    def close(self) -> None:
+        """Close the work file; further windows reopen it."""
+        from rasterio.errors import RasterioError
+
+        if self._dataset is not None:
+            dataset, self._dataset = self._dataset, None
+            try:
+                dataset.close()
+            except (RasterioError, OSError) as error:
+                raise _write_error(self.work, error) from error
+
+    def finish(self) -> None:
+        """Turn the complete work file into a COG and remove it."""
+        self.close()
+        _finish_cog(self.work, self.path, self.encoding)
+        self.work.unlink()
+
+    def _open(self) -> DatasetWriter:
+        import rasterio
+        from rasterio.transform import Affine
+
+        if self._dataset is None and self.work.exists():
+            with gdal_env():
+                self._dataset = rasterio.open(self.work, "r+")
+        elif self._dataset is None:
+            profile: dict[str, Any] = {
+                "driver": "GTiff",
+                "crs": self.grid.crs,
+                "transform": Affine(*self.grid.transform),
+                "height": self.grid.shape[0],
+                "width": self.grid.shape[1],
+                "count": len(self.bands),
+                "dtype": self.encoding.dtype,
+                "nodata": self.encoding.nodata,
+                "tiled": True,
+                "blockxsize": BLOCK,
+                "blockysize": BLOCK,
+                "compress": "zstd",
+                "zstd_level": 1,
+                "bigtiff": "if_safer",
+                "sparse_ok": True,
+            }
+            with gdal_env():
+                self._dataset = rasterio.open(self.work, "w", **profile)
+            for index, band in enumerate(self.bands, start=1):
+                self._dataset.set_band_description(index, band)
+            self._dataset.scales = (self.encoding.scale,) * len(self.bands)
+            self._dataset.offsets = (0.0,) * len(self.bands)
+            self._dataset.units = (self.encoding.unit,) * len(self.bands)
+        return self._dataset
+
+
+def write_cog(
+    path: Path,
+    values: npt.NDArray[Any],
+    grid: Grid,
+    bands: Sequence[str],
+    encoding: Encoding,
+) -> None:
+    """Write a whole array as a COG.
+
+    Parameters
+    ----------
+    values : (bands, rows, columns); floats are encoded, integers are taken as stored numbers.
+    """
+    with CogWriter(path, grid, bands, encoding) as writer:
+        window = Window(0, 0, *grid.shape)
+        if values.dtype.kind == "f":
+            writer.write(values, window)
+        else:
+            writer.write_stored(values.astype(encoding.dtype, copy=False), window)
+
+
+def _finish_cog(work: Path, path: Path, encoding: Encoding) -> None:
+    import rasterio.shutil
+    from rasterio.errors import RasterioError
+
+    predictor = "FLOATING_POINT" if np.dtype(encoding.dtype).kind == "f" else "STANDARD"
+    resampling = "AVERAGE" if encoding.unit not in ("class", "boolean") else "NEAREST"
+    part = path.with_name(f".{path.name}.part.tif")
+    try:
+        with gdal_env():
+            rasterio.shutil.copy(
+                work,
+                part,
+                driver="COG",
+                BLOCKSIZE=str(BLOCK),
+                COMPRESS="ZSTD",
+                LEVEL="1",
+                PREDICTOR=predictor,
+                OVERVIEW_RESAMPLING=resampling,
+                BIGTIFF="IF_SAFER",
+            )
+        os.replace(part, path)
+    except (RasterioError, OSError) as error:
+        part.unlink(missing_ok=True)
+        raise _write_error(path, error) from error
+
+
+def _write_error(path: Path, error: Exception) -> StoreError:
+    cause = error.__cause__ or error
+    return StoreError(
+        where=path,
+        expected="to write a raster",
+        found=str(cause).strip()[:200],
+        fix="check free space and permissions of the store, then run again",
+    )
