@@ -1,0 +1,1 @@
+"""Metrics on rasters, score rows of hidden pixels and comparison tables."""

@@ -1,0 +1,1 @@
+"""The HTML page with its figures, and the STAC catalogue."""
