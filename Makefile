@@ -1,0 +1,64 @@
+# Every target does its own set-up: on a bare Debian 12 with make and Python 3.11, `make demo` works.
+.DEFAULT_GOAL := help
+SHELL := /bin/sh
+BIN := .venv/bin
+# One thread per test process; steps set their own threads from the task's cpus.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
+TEST_WORKERS ?= 2
+CHAOS_KILLS ?= 30
+
+.PHONY: help install demo test lint format types imports real chaos container-image \
+	container-check bench wheel constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | column -t -s '~'
+
+install: ## build .venv from constraints.txt (fast when up to date)
+	@scripts/install
+
+demo: install ## simulate a season, train, reconstruct, evaluate, report
+	$(BIN)/skymend demo
+
+test: install ## unit, integration and end-to-end tests, three chaos kills among them
+	@scripts/need chromium || echo "the page test is skipped without Chromium"
+	$(PYTEST) -n $(TEST_WORKERS) --dist loadscope
+
+lint: install ## ruff (rules and format), hadolint
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/hadolint --config .hadolint.yaml containers/*.Dockerfile
+
+format: install ## let ruff format and fix
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+types: install ## mypy, strict on the library
+	$(BIN)/mypy
+
+imports: install ## who may know whom (architecture, section 3)
+	$(BIN)/lint-imports --no-cache
+
+real: install ## runs on real imagery, where it lies beside the checkout (SKYMEND_SHARED)
+	$(PYTEST) -m real
+
+chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
+	SKYMEND_CHAOS_KILLS=$(CHAOS_KILLS) $(PYTEST) -m "e2e or slow" -k chaos
+
+container-image: install ## build the core image on a base made from Debian packages
+	scripts/container-check --image-only
+
+container-check: install ## build the core image and compare a run in containers with a plain one
+	scripts/container-check
+
+bench: install ## print the benchmark table
+	$(BIN)/python -m benchmarks
+
+wheel: install ## build dist/*.whl
+	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python
+
+constraints: install ## renew constraints.txt after a change of dependencies
+	scripts/compile-constraints
+
+clean: ## remove what builds, tests and the demo leave
+	rm -rf build dist demo store .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache .snakemake
+	find . -name __pycache__ -type d -not -path './.venv/*' -prune -exec rm -rf {} +
