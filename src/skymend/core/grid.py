@@ -198,6 +198,30 @@ class Grid:
             (pixels, pixels),
         )
 
+    @classmethod
+    def mgrs_at(cls, longitude: float, latitude: float) -> str:
+        """Return the tile whose 100 km square holds a point (degrees, WGS 84)."""
+        from pyproj import Transformer
+
+        band = _BAND_LETTERS[min(max(int((latitude + 80) // 8), 0), 19)]
+        zone = _utm_zone(longitude, latitude, band)
+        epsg = (32700 if latitude < 0 else 32600) + zone
+        transformer = Transformer.from_crs("EPSG:4326", f"EPSG:{epsg}", always_xy=True)
+        easting, northing = transformer.transform(longitude, latitude)
+        column = _COLUMN_SETS[(zone - 1) % 3][int(easting // _SQUARE_M) - 1]
+        shift = 5 if zone % 2 == 0 else 0
+        row = _ROW_LETTERS[(int(northing // _SQUARE_M) + shift) % len(_ROW_LETTERS)]
+        return f"{zone:02d}{band}{column}{row}"
+
+
+def _utm_zone(longitude: float, latitude: float, band: str) -> int:
+    """Return the UTM zone, with the exceptions of Norway and Svalbard (NGA.STND.0037)."""
+    if band == "V" and 3 <= longitude < 12:
+        return 32
+    if band == "X" and 0 <= longitude < 42:
+        return 2 * int((longitude + 3) // 12) + 31
+    return int((longitude + 180) // 6) % 60 + 1
+
 
 def _split_mgrs(tile: str) -> tuple[int, str, str, str]:
     match = re.fullmatch(r"T?(\d{2})([C-HJ-NP-X])([A-HJ-NP-Z])([A-HJ-NP-V])", tile)

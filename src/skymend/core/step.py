@@ -164,6 +164,7 @@ class Step:
     params: type[StepParams]
     outputs: type[StepOutputs]
     run: RunFunction
+    adoptable: bool = True
 
     def input_names(self) -> dict[str, bool]:
         """Return input name -> True where it takes a list."""
@@ -217,6 +218,7 @@ def step(
     inputs: type[StepInputs],
     params: type[StepParams],
     outputs: type[StepOutputs],
+    adoptable: bool = True,
 ) -> Callable[[RunFunction], RunFunction]:
     """Declare a function as a step.
 
@@ -225,6 +227,8 @@ def step(
     name : unique, kebab-case.
     version : raised whenever results change; it is part of every key.
     inputs, params, outputs : the typed contract.
+    adoptable : False where the result depends on where inputs lie (relative links), so that
+        a job with other inputs of the same content must not take it over.
 
     Returns
     -------
@@ -237,7 +241,9 @@ def step(
         module = sys.modules[function.__module__]
         text = (function.__doc__ or module.__doc__ or name).strip()
         summary = text.splitlines()[0]
-        REGISTRY.add(Step(name, version, summary, inputs, params, outputs, function))
+        REGISTRY.add(
+            Step(name, version, summary, inputs, params, outputs, function, adoptable)
+        )
         return function
 
     return register

@@ -1,0 +1,1 @@
+"""Pipelines: from a region file and a catalogue snapshot to a plan."""

@@ -1,0 +1,337 @@
+"""The region file: the one document a user writes.
+
+The JSON schema in ``config/`` and the Prefect form are made from these models. Paths are
+relative to the folder of the region file.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from skymend.core.errors import ConfigError
+from skymend.core.grid import Grid
+
+Bounds = tuple[float, float, float, float]
+Method = Literal["linear", "harmonic", "nearest", "regression", "network"]
+
+
+class _Model(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Area(_Model):
+    """Where: Sentinel-2 tiles, or a window of one.
+
+    ``bounds`` are (left, bottom, right, top) in metres in the CRS of the tile; ``bbox`` is
+    (west, south, east, north) in degrees; ``geojson`` is a file with one or more polygons,
+    whose envelope is taken.
+    """
+
+    tiles: tuple[str, ...] = Field((), description="MGRS tiles such as 31TCJ.")
+    bounds: Bounds | None = Field(None, description="Window of the tile, metres in its CRS.")
+    bbox: Bounds | None = Field(None, description="West, south, east, north in degrees.")
+    geojson: Path | None = Field(None, description="File with polygons in EPSG:4326.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Area:
+        given = [n for n in ("bounds", "bbox", "geojson") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise ValueError(f"give one of bounds, bbox and geojson, not {' and '.join(given)}")
+        if not self.tiles and not given:
+            raise ValueError("give tiles, bbox or geojson")
+        if self.bounds is not None and len(self.tiles) != 1:
+            raise ValueError("bounds need exactly one tile")
+        return self
+
+
+class Period(_Model):
+    """When; both days are included."""
+
+    start: date
+    end: date
+
+    @model_validator(mode="after")
+    def _check(self) -> Period:
+        if self.end < self.start:
+            raise ValueError(f"end {self.end} lies before start {self.start}")
+        return self
+
+    @property
+    def times(self) -> tuple[datetime, datetime]:
+        """First and last instant, UTC."""
+        return (
+            datetime.combine(self.start, time.min, UTC),
+            datetime.combine(self.end, time.max, UTC),
+        )
+
+
+class Source(_Model):
+    """Where one kind of imagery comes from."""
+
+    provider: Literal["theia", "safe", "s1tiling", "stac", "dem"] = Field(
+        description="Reader and layout: a folder of THEIA products, of SAFE products, of "
+        "S1Tiling images, a STAC catalogue on disk, or DEM files."
+    )
+    path: Path = Field(description="Folder or catalogue, relative to the region file.")
+
+
+class Sources(_Model):
+    """The imagery a region is made from; Sentinel-1 and DEM are optional."""
+
+    s2: Source
+    s1: Source | None = None
+    dem: Source | None = None
+
+
+class Mask(_Model):
+    """How clouds and shadows are found and widened."""
+
+    engine: Literal["product"] = "product"
+    dilate_m: float = Field(60.0, ge=0, le=2000, description="Clouds and shadows grow by this.")
+    snow_is_clear: bool = Field(True, description="Snow counts as an observation.")
+    user: str | None = Field(
+        None, description="Own mask GeoTIFF, non-zero = hidden; may hold {date} (YYYYMMDD)."
+    )
+
+
+class Reconstruct(_Model):
+    """Rebuild what clouds hide."""
+
+    method: Method = Field("linear", description="How hidden pixels are rebuilt.")
+    model: str | None = Field(
+        None, description="For `network`: 'bundle:FOLDER', or empty for the region's training."
+    )
+    bands: tuple[str, ...] = Field(("B02", "B03", "B04", "B08"), min_length=1)
+    every: str = Field(
+        "acquisition",
+        pattern=r"^(acquisition|month|[1-9]\d* days)$",
+        description="Output dates: each acquisition, or besides them every N days or month.",
+    )
+    mode: Literal["fill", "full"] = Field("fill", description="Keep observed pixels, or not.")
+    window_days: float = Field(60.0, gt=0, le=400, description="The method's own window.")
+    reach_days: float = Field(
+        120.0, gt=0, le=400, description="Candidates beyond the window, used with QA 4."
+    )
+    max_gap_hours: float = Field(72.0, gt=0, description="Sentinel-1 within this of the date.")
+    feather_m: float = Field(50.0, ge=0, description="Width of the seam blended inside the gap.")
+    synthesize_missing: bool = Field(False, description="Rebuild dates outside the swath too.")
+
+    @model_validator(mode="after")
+    def _check(self) -> Reconstruct:
+        if self.reach_days < self.window_days:
+            raise ValueError("reach_days must be at least window_days")
+        if self.model is not None and self.method != "network":
+            raise ValueError("model goes with method: network")
+        return self
+
+
+class Evaluate(_Model):
+    """Hide clear pixels under cloud shapes of other dates and score every method on them."""
+
+    hide: Literal["real-shapes"] = "real-shapes"
+    share: float = Field(0.3, gt=0, lt=1, description="Share of a clear date that is hidden.")
+    methods: tuple[Method, ...] = ("nearest", "linear", "harmonic", "regression")
+    widen_days: tuple[float, ...] = Field(
+        (0.0, 10.0, 20.0), min_length=1, description="Neighbours closer than this lose them too."
+    )
+    min_clear_share: float = Field(0.6, gt=0, le=1, description="Dates clearer than this score.")
+    donor_days: float = Field(120.0, gt=0, description="Cloud shapes come from within this.")
+    shapes: Source | None = Field(None, description="Another series to take cloud shapes from.")
+    seed: int = 7
+
+
+class Training(_Model):
+    """Train the region's own network (only if asked)."""
+
+    period: Period
+    layout: str = "crga-os2"
+    architecture: str = "crga-os2-tiny"
+    patch_px: int = Field(64, ge=32, multiple_of=32)
+    patches: int = Field(2000, gt=0)
+    steps: int = Field(1500, gt=0, description="Optimiser steps (a fixed budget keeps the key).")
+    batch: int = Field(16, gt=0)
+    learning_rate: float = Field(1e-3, gt=0)
+    seed: int = 7
+
+
+class Output(_Model):
+    """One entry of ``outputs``: a mapping with a single key."""
+
+    reconstruct: Reconstruct | None = None
+    evaluate: Evaluate | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Output:
+        if (self.reconstruct is None) == (self.evaluate is None):
+            raise ValueError("each output has one key: reconstruct or evaluate")
+        return self
+
+
+class Region(_Model):
+    """A region file."""
+
+    name: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$")
+    area: Area
+    period: Period
+    sources: Sources
+    mask: Mask = Mask()
+    outputs: tuple[Output, ...] = Field(min_length=1)
+    training: Training | None = None
+    store: str = "./store"
+    note: str = Field("", description="A remark that stands with the score table.")
+
+    @property
+    def reconstruct(self) -> Reconstruct:
+        """The reconstruction wanted, with defaults when only an evaluation is asked."""
+        return next((o.reconstruct for o in self.outputs if o.reconstruct), Reconstruct())
+
+    @property
+    def evaluate(self) -> Evaluate | None:
+        """The evaluation wanted, or None."""
+        return next((o.evaluate for o in self.outputs if o.evaluate), None)
+
+    @model_validator(mode="after")
+    def _check(self) -> Region:
+        wants_network = self.reconstruct.method == "network" or (
+            self.evaluate is not None and "network" in self.evaluate.methods
+        )
+        if wants_network and self.training is None and self.reconstruct.model is None:
+            raise ValueError("method network needs reconstruct.model or a training block")
+        return self
+
+
+def load_region(path: Path) -> Region:
+    """Read a region file and make its paths absolute.
+
+    Raises
+    ------
+    ConfigError
+        naming the first field that is wrong.
+    """
+    import yaml
+
+    try:
+        document = yaml.safe_load(path.read_text())
+    except FileNotFoundError as error:
+        raise ConfigError(
+            where=path, expected="a region file", found="no such file", fix="check the path"
+        ) from error
+    except yaml.YAMLError as error:
+        raise ConfigError(
+            where=path,
+            expected="YAML",
+            found=" ".join(str(error).split())[:200],
+            fix="mend the line named",
+        ) from error
+    return parse_region(document, path.parent, where=str(path))
+
+
+def parse_region(document: Any, base: Path, *, where: str = "region") -> Region:
+    """Validate a region given as plain data; relative paths are taken from ``base``."""
+    try:
+        region = Region.model_validate(document)
+    except ValidationError as error:
+        raise _region_error(where, error) from error
+    return _absolute(region, base.resolve())
+
+
+def _region_error(where: str, error: ValidationError) -> ConfigError:
+    first = error.errors()[0]
+    field = ".".join(str(part) for part in first["loc"]) or "region"
+    unknown = first["type"] == "extra_forbidden"
+    return ConfigError(
+        where=f"{where}, {field}",
+        expected="a known key" if unknown else first["msg"].removeprefix("Value error, "),
+        found=f"the unknown key {first['loc'][-1]!r}" if unknown else repr(first["input"])[:120],
+        fix="see config/region.schema.json for the keys and their units",
+    )
+
+
+def _absolute(region: Region, base: Path) -> Region:
+    def source(item: Source | None) -> Source | None:
+        return None if item is None else item.model_copy(update={"path": base / item.path})
+
+    sources = Sources(
+        s2=source(region.sources.s2), s1=source(region.sources.s1), dem=source(region.sources.dem)
+    )
+    area = region.area
+    if area.geojson is not None:
+        area = area.model_copy(update={"geojson": base / area.geojson})
+    mask = region.mask
+    if mask.user is not None:
+        mask = mask.model_copy(update={"user": str(base / mask.user)})
+    outputs = tuple(_absolute_output(o, base) for o in region.outputs)
+    store = region.store if "://" in region.store else str(base / region.store)
+    return region.model_copy(
+        update={
+            "sources": sources,
+            "area": area,
+            "mask": mask,
+            "outputs": outputs,
+            "store": store,
+        }
+    )
+
+
+def _absolute_output(output: Output, base: Path) -> Output:
+    if output.evaluate is not None and output.evaluate.shapes is not None:
+        shapes = output.evaluate.shapes
+        moved = shapes.model_copy(update={"path": base / shapes.path})
+        return Output(evaluate=output.evaluate.model_copy(update={"shapes": moved}))
+    if output.reconstruct is not None and output.reconstruct.model is not None:
+        model = output.reconstruct.model.removeprefix("bundle:")
+        return Output(
+            reconstruct=output.reconstruct.model_copy(update={"model": f"bundle:{base / model}"})
+        )
+    return output
+
+
+def grids(region: Region) -> dict[str, Grid]:
+    """Return the 10 m grid of each tile of the region.
+
+    Raises
+    ------
+    ConfigError
+        if the area lies outside its tiles.
+    """
+    area = region.area
+    if area.bounds is not None:
+        return {area.tiles[0]: Grid.from_mgrs(area.tiles[0]).clip(area.bounds)}
+    box = area.bbox or (_envelope(area.geojson) if area.geojson else None)
+    if box is None:
+        return {tile: Grid.from_mgrs(tile) for tile in area.tiles}
+    tiles = area.tiles or (Grid.mgrs_at((box[0] + box[2]) / 2, (box[1] + box[3]) / 2),)
+    return {tile: Grid.from_mgrs(tile).clip(_project(box, tile)) for tile in tiles}
+
+
+def _project(box: Bounds, tile: str) -> Bounds:
+    from pyproj import Transformer
+
+    transformer = Transformer.from_crs("EPSG:4326", Grid.from_mgrs(tile).crs, always_xy=True)
+    left, bottom, right, top = transformer.transform_bounds(*box, densify_pts=21)
+    return (left, bottom, right, top)
+
+
+def _envelope(path: Path) -> Bounds:
+    import json
+
+    import shapely.geometry
+    import shapely.ops
+
+    try:
+        document = json.loads(path.read_text())
+        features = document.get("features", [document])
+        shapes = [shapely.geometry.shape(f.get("geometry", f)) for f in features]
+        west, south, east, north = shapely.ops.unary_union(shapes).bounds
+    except (OSError, ValueError, AttributeError, KeyError) as error:
+        raise ConfigError(
+            where=path,
+            expected="GeoJSON polygons in EPSG:4326",
+            found=f"{type(error).__name__}: {error}"[:160],
+            fix="export the area as GeoJSON",
+        ) from error
+    return (west, south, east, north)
