@@ -1,0 +1,17 @@
+"""Scenes with known truth: the demo, the tests and the benchmarks live on them."""
+
+from skymend.simulate.full_tile import full_tile
+from skymend.simulate.scenario import Orbit, Pass, Scenario, demo, tiny
+from skymend.simulate.write import FORMATS, truth, write
+
+__all__ = [
+    "FORMATS",
+    "Orbit",
+    "Pass",
+    "Scenario",
+    "demo",
+    "full_tile",
+    "tiny",
+    "truth",
+    "write",
+]
