@@ -1,0 +1,1 @@
+"""Networks: architectures in Keras 3, their registry, and the bundles they travel in."""
