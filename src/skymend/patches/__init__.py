@@ -1,0 +1,1 @@
+"""Patches: statistics of scenes, acquisition layouts, tuple search, splits and the patch store."""
