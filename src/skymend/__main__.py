@@ -1,0 +1,5 @@
+"""``python -m skymend``."""
+
+from skymend.cli import main
+
+main()

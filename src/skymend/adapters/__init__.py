@@ -1,0 +1,1 @@
+"""Adapters: plan -> run. The only room that may import an orchestrator."""

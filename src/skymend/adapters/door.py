@@ -1,0 +1,114 @@
+"""``skymend run`` and ``skymend demo``: plan, run, report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skymend.adapters.run import Engine, Ran, run_plan
+from skymend.core.errors import ConfigError
+from skymend.core.plan import Plan
+from skymend.core.store import LocalStore
+from skymend.pipelines.door import open_region
+
+EXIT_FAILED_JOBS = 1
+
+
+@dataclass(frozen=True, slots=True)
+class RegionRun:
+    """The runs of a region's tiles."""
+
+    store: LocalStore
+    runs: tuple[Ran, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """0 when no job failed."""
+        return EXIT_FAILED_JOBS if any(r.tally.failed for r in self.runs) else 0
+
+    def as_json(self) -> dict[str, object]:
+        """Return the counts over all tiles."""
+        counts = {
+            name: sum(getattr(r.tally, name) for r in self.runs)
+            for name in ("executed", "cached", "skipped", "failed")
+        }
+        return {**counts, "store": str(self.store.root)}
+
+    def text(self) -> str:
+        """Return the score tables, the reports' paths and the counts."""
+        blocks = [_describe(self.store, ran) for ran in self.runs]
+        return "\n\n".join(blocks)
+
+
+def run_region(
+    region: Path,
+    store: str | None,
+    *,
+    engine: str,
+    cores: int,
+    image: str | None = None,
+    refresh: bool = False,
+    quiet: bool = False,
+) -> RegionRun:
+    """Plan a region and run each tile's plan."""
+    known = _engine(engine)
+    opened = open_region(region, store, refresh=refresh)
+    runs = tuple(
+        run_plan(plan, opened.store, engine=known, cores=cores, image=image, quiet=quiet)
+        for plan in opened.plans
+    )
+    return RegionRun(opened.store, runs)
+
+
+def run_demo(folder: Path, *, engine: str, cores: int) -> RegionRun:
+    """Simulate the demo season into ``folder`` and run its region."""
+    from skymend.core.resources import path as resource_path
+    from skymend.simulate.door import simulate_preset
+
+    _engine(engine)
+    print(simulate_preset(folder / "products", "demo"))
+    region = folder / "region.yaml"
+    region.write_text((resource_path("config") / "demo.yaml").read_text())
+    return run_region(region, str(folder / "store"), engine=engine, cores=cores)
+
+
+def _engine(name: str) -> Engine:
+    if name == "prefect":
+        return "prefect"
+    if name == "snakemake":
+        return "snakemake"
+    raise ConfigError(
+        where="--engine", expected="prefect or snakemake", found=repr(name), fix="choose one"
+    )
+
+
+def _describe(store: LocalStore, ran: Ran) -> str:
+    tally = ran.tally
+    lines = [f"note: {note}" for note in ran.plan.notes]
+    lines += _score_table(store, ran)
+    lines += [f"failed: {label}: {words}" for label, words in sorted(tally.failures.items())]
+    lines.append(
+        f"{ran.plan.name}: executed {tally.executed}, cached {tally.cached}, "
+        f"skipped {tally.skipped}, failed {tally.failed}"
+    )
+    lines += [f"{name}: {path}" for name, path in _results(store, ran.plan).items()]
+    return "\n".join(lines)
+
+
+def _score_table(store: LocalStore, ran: Ran) -> list[str]:
+    from skymend.evaluate.table import read_table, render_text
+
+    path = _results(store, ran.plan).get("table")
+    return [render_text(read_table(path))] if path else []
+
+
+def _results(store: LocalStore, plan: Plan) -> dict[str, Path]:
+    """Return the final files people look for: score table, report, catalogue."""
+    wanted = {"evaluate": "table", "report": "page", "publish": "catalog"}
+    found = {}
+    for job in plan.jobs:
+        name = wanted.get(job.step)
+        record = store.record(job.step, job.key) if name else None
+        if name and record is not None and name in record.outputs:
+            found[name] = store.root / record.outputs[name].path
+    return found

@@ -1,0 +1,157 @@
+"""What both orchestrators share: the command of a job, and the tally of a run."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from skymend.core.container import docker_command
+from skymend.core.plan import Job, Plan
+from skymend.core.store import LocalStore
+from skymend.core.task import load_task
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How a plan is run.
+
+    Parameters
+    ----------
+    plan : the plan file.
+    store : root of the store.
+    cores : cores shared by the jobs that run at once.
+    image : run each job in this container image; None runs it in a subprocess here.
+    quiet : show no progress.
+    """
+
+    plan: Path
+    store: Path
+    cores: int
+    image: str | None = None
+    quiet: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """What became of the jobs of a plan in one run."""
+
+    executed: int
+    cached: int
+    skipped: int
+    failed: int
+    store: str
+    failures: Mapping[str, str] = field(default_factory=dict)
+
+    def as_json(self) -> dict[str, object]:
+        """Return the counts and the store, for the last line of ``run --json``."""
+        return {
+            "executed": self.executed,
+            "cached": self.cached,
+            "skipped": self.skipped,
+            "failed": self.failed,
+            "store": self.store,
+        }
+
+
+def cpus_for(job: Job, cores: int) -> int:
+    """Return the threads a job gets: those of its task, never more than the run has."""
+    return min(load_task(job.step).cpus, cores)
+
+
+def job_command(plan: Plan, job: Job, options: RunOptions) -> list[str]:
+    """Return the command line that runs one job, in a container if so asked."""
+    cpus = cpus_for(job, options.cores)
+    arguments = [
+        "job",
+        str(options.plan),
+        job.key,
+        "--store",
+        str(options.store),
+        "--cpus",
+        str(cpus),
+    ]
+    if options.image is None:
+        return [sys.executable, "-m", "skymend", *arguments]
+    task = load_task(job.step)
+    name = f"skymend-{job.key[:16]}"
+    status = options.store.stat()
+    return docker_command(
+        arguments,
+        image=options.image,
+        store=options.store,
+        read_only_paths=_read_only_paths(plan, job),
+        uid=status.st_uid,
+        gid=status.st_gid,
+        cpus=cpus,
+        memory_gb=task.memory_gb,
+        name=name,
+    )
+
+
+def _read_only_paths(plan: Plan, job: Job) -> list[Path]:
+    refs = (ref for refs in job.inputs.values() for ref in refs)
+    files = (f.path for ref in refs if ref in plan.products for f in plan.products[ref].files)
+    return sorted({Path(file).parent for file in files})
+
+
+def job_environment(job: Job, cores: int) -> dict[str, str]:
+    """Return the environment of a job: ours, with bounded threads."""
+    cpus = str(cpus_for(job, cores))
+    return {**os.environ, **dict.fromkeys(THREAD_VARIABLES, cpus), "TF_CPP_MIN_LOG_LEVEL": "3"}
+
+
+def log_path(root: Path, job: Job) -> Path:
+    """Return where the messages of a job go."""
+    return root / "logs" / job.step / f"{job.key}.log"
+
+
+def last_words(store: LocalStore, job: Job) -> str:
+    """Return the last line a failed job wrote to its log."""
+    log = log_path(store.root, job)
+    lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
+    return lines[-1] if lines else "not started: an input failed"
+
+
+def recorded(plan: Plan, store: LocalStore) -> set[str]:
+    """Return the keys of the plan's jobs that have a record."""
+    return {job.key for job in plan.jobs if store.record_path(job.step, job.key).exists()}
+
+
+def pending(plan: Plan, store: LocalStore) -> list[Job]:
+    """Return the jobs that must run: without a record, or with damaged outputs.
+
+    The record of a job whose outputs are damaged is removed, so that every engine sees it.
+    """
+    waiting = []
+    for job in plan.jobs:
+        record = store.record(job.step, job.key)
+        if record is not None and store.damaged(record) is not None:
+            store.record_path(job.step, job.key).unlink()
+            record = None
+        if record is None:
+            waiting.append(job)
+    return waiting
+
+
+def tally(plan: Plan, store: LocalStore, before: set[str], failures: Mapping[str, str]) -> Tally:
+    """Count what a run did, from the records that were there before and are there now."""
+    executed = cached = skipped = failed = 0
+    for job in plan.jobs:
+        if job.key in before:
+            cached += 1
+            continue
+        record = store.record(job.step, job.key)
+        if record is None:
+            failed += 1
+        elif record.status == "skipped":
+            skipped += 1
+        elif record.adopted_from is not None:
+            cached += 1
+        else:
+            executed += 1
+    return Tally(executed, cached, skipped, failed, str(store.root), dict(failures))

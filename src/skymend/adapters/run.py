@@ -1,0 +1,66 @@
+"""Running a region: plan it, hand the plan to an engine, count what happened."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from skymend.adapters.jobs import RunOptions, Tally, recorded, tally
+from skymend.core.plan import Plan
+from skymend.core.store import LocalStore
+
+Engine: TypeAlias = Literal["prefect", "snakemake"]
+Runner: TypeAlias = Callable[[Plan, LocalStore, RunOptions], dict[str, str]]
+
+_MODULES = {
+    "prefect": "skymend.adapters.prefect",
+    "snakemake": "skymend.adapters.snakemake",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """A plan that was run: where it lies, and the tally."""
+
+    plan: Plan
+    path: Path
+    tally: Tally
+
+
+def plan_path(store: LocalStore, plan: Plan) -> Path:
+    """Return where a plan lies in the store; two plans never share a file."""
+    return store.root / "plans" / f"{plan.name}-{plan.digest[:8]}.json"
+
+
+def run_plan(
+    plan: Plan,
+    store: LocalStore,
+    *,
+    engine: Engine,
+    cores: int,
+    image: str | None = None,
+    quiet: bool = False,
+) -> Ran:
+    """Write a plan into the store and run it with an engine.
+
+    Parameters
+    ----------
+    plan : what to run.
+    store : where.
+    engine : ``prefect`` or ``snakemake``.
+    cores : cores shared by the jobs that run at once.
+    image : run each job in this container image.
+    quiet : show no progress.
+    """
+    path = plan_path(store, plan)
+    plan.write(path)
+    options = RunOptions(path, store.root, cores, image, quiet)
+    # Damaged outputs lose their record inside the engine, so what counts as done is asked
+    # after it looked.
+    runner: Runner = import_module(_MODULES[engine]).run
+    before = recorded(plan, store)
+    failures = runner(plan, store, options)
+    return Ran(plan, path, tally(plan, store, before, failures))

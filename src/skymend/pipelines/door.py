@@ -1,0 +1,57 @@
+"""From a region file to its plans: what ``skymend plan`` and ``skymend run`` share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from skymend.core.plan import Plan
+from skymend.core.store import LocalStore
+from skymend.pipelines import reconstruct
+from skymend.pipelines.region import Region, grids, load_region
+from skymend.pipelines.snapshot import Snapshot
+from skymend.steps import load_all
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """A region with its store and one plan per tile."""
+
+    region: Region
+    store: LocalStore
+    plans: tuple[Plan, ...]
+
+
+def open_region(path: Path, store: str | None = None, *, refresh: bool = False) -> Opened:
+    """Read a region file, search its sources once and plan every tile.
+
+    Parameters
+    ----------
+    path : the region file.
+    store : folder that replaces the region's own.
+    refresh : take products that changed since they were first planned.
+
+    Raises
+    ------
+    ConfigError, NoImageError, ProductError, StoreError
+        in one sentence each; nothing half-written is left.
+    """
+    return plan_region(load_region(path), store, refresh=refresh)
+
+
+def plan_region(region: Region, store: str | None = None, *, refresh: bool = False) -> Opened:
+    """Plan every tile of a region; see :func:`open_region`."""
+    load_all()
+    root = Path(store if store is not None else region.store).resolve()
+    tiles = grids(region)
+    local = LocalStore(root)
+    local.prepare()
+    plans = []
+    for tile, grid in tiles.items():
+        snapshots = root / "snapshots" / region.name / tile
+
+        def snapshot(question: str, folder: Path = snapshots) -> Snapshot:
+            return Snapshot(folder / f"{question}.json", refresh=refresh)
+
+        plans.append(reconstruct.plan(region, tile, grid, snapshot))
+    return Opened(region, local, tuple(plans))
