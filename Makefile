@@ -45,15 +45,16 @@ chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
 	SKYMEND_CHAOS_KILLS=$(CHAOS_KILLS) $(PYTEST) -m "e2e or slow" -k chaos
 
 container-image: install ## build the core image on a base made from Debian packages
-	scripts/container-check --image-only
+	scripts/with-docker scripts/build-image core
 
 container-check: install ## build the core image and compare a run in containers with a plain one
-	scripts/container-check
+	scripts/with-docker scripts/container-check
 
 bench: install ## print the benchmark table
 	$(BIN)/python -m benchmarks
 
 wheel: install ## build dist/*.whl
+	rm -rf build dist
 	$(BIN)/uv build --quiet --wheel --no-build-isolation --python $(BIN)/python
 
 constraints: install ## renew constraints.txt after a change of dependencies

@@ -1,0 +1,215 @@
+"""Jobs in containers: the ``docker run`` command line that fences a job in.
+
+A job's container has no network, a read-only root, no capabilities and the uid that owns the
+store. It sees the store (writable), the products it reads (read-only), both at the same path
+as outside, and a private ``/tmp`` in memory. So a plan means the same inside and outside, and
+the lock that the job takes on the store's file system holds against jobs outside.
+
+A container also must not outlive the run that started it. ``docker run`` alone does not promise
+that: a client killed with SIGKILL leaves its container running. Therefore the job's standard
+input is a pipe that :func:`run` holds open and never writes to. The kernel closes it when the
+run dies, however it dies, and a watcher in the container then kills the job.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from skymend import __version__
+from skymend.core.errors import StoreError, ToolMissingError
+
+IMAGE_UID = 10001
+"""The uid of the images' own user; it gets the stores that root makes."""
+
+_TMP_SHARE = 0.5
+_PROCESSES = 512
+
+_WATCHER = """\
+exec 3<&0
+"$@" </dev/null 3<&- &
+job=$!
+{ cat >/dev/null; kill -KILL "$job"; } <&3 2>/dev/null &
+wait "$job"
+"""
+
+
+def image_tag(image: str) -> str:
+    """Return the tag of one of our images: ``core`` -> ``skymend/core:0.1.0``.
+
+    A name that already has a colon is someone else's and is kept.
+    """
+    return image if ":" in image else f"skymend/{image}:{__version__}"
+
+
+def container_name(key: str) -> str:
+    """Return the container's name for a job key: the same for every attempt of the job."""
+    return f"skymend-{key[:16]}"
+
+
+def docker_command(
+    job_argv: Sequence[str],
+    image: str,
+    store: Path,
+    read_only_paths: Iterable[Path],
+    uid: int,
+    gid: int,
+    cpus: int,
+    memory_gb: float,
+    name: str,
+) -> list[str]:
+    """Return the command line that runs a job in a container.
+
+    Parameters
+    ----------
+    job_argv : the program and its arguments, as seen inside the image.
+    image : a full tag, see :func:`image_tag`. It must be there: nothing is pulled.
+    store : the store's folder; mounted writable.
+    read_only_paths : files and folders the job reads. Those inside the store or inside one
+        another are left out.
+    uid, gid : who the job runs as, see :func:`hand_over`. Never root.
+    cpus, memory_gb : from the task. More cpus than the machine has are cut to what it has;
+        how many threads a step uses is the plan's affair and stays the same.
+    name : see :func:`container_name`.
+
+    Raises
+    ------
+    StoreError
+        if ``uid`` is root's.
+    """
+    if uid == 0:
+        raise _owned_by_root(store)
+    store = store.absolute()
+    limit = f"{round(memory_gb * 1024)}m"
+    scratch = f"/tmp:rw,nosuid,nodev,mode=1777,size={round(memory_gb * 1024 * _TMP_SHARE)}m"
+    return [
+        *("docker", "run", "--rm", "--init", "--interactive", "--pull=never"),
+        *("--name", name, "--log-driver", "none", "--network", "none", "--read-only"),
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--user", f"{uid}:{gid}", "--pids-limit", str(_PROCESSES)),
+        *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
+        *("--memory", limit, "--memory-swap", limit, "--tmpfs", scratch),
+        *("--mount", _bind(store)),
+        *_read_only_mounts(store, read_only_paths),
+        *("--workdir", str(store), "--entrypoint", "/bin/sh", image, "-c", _WATCHER, "job"),
+        *job_argv,
+    ]
+
+
+def run(command: Sequence[str], *, timeout_seconds: float | None = None) -> int:
+    """Run a command of :func:`docker_command` and return the job's exit code.
+
+    The container dies with this process. After a timeout it is removed before
+    ``subprocess.TimeoutExpired`` is raised.
+    """
+    name = command[command.index("--name") + 1]
+    remove_leftover(name)
+    # Unlike the ends of a pipe that a shell makes, no other child inherits this one.
+    with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
+        try:
+            return client.wait(timeout_seconds)
+        except BaseException:
+            client.kill()
+            remove_leftover(name)
+            raise
+
+
+def remove_leftover(name: str) -> None:
+    """Remove a container that an earlier attempt may have left; no error when there is none."""
+    subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
+
+
+def check_ready(image: str) -> None:
+    """Make sure that Docker answers and has the image.
+
+    Raises
+    ------
+    ToolMissingError
+        naming what is missing and the command that brings it.
+    """
+    try:
+        found = subprocess.run(
+            ["docker", "image", "inspect", "--format", "{{.Id}}", image],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+    except FileNotFoundError:
+        raise ToolMissingError(
+            where="--in-containers",
+            expected="the program docker",
+            found="none on the PATH",
+            fix="install Docker (Debian: apt-get install docker.io) or run without containers",
+        ) from None
+    if found.returncode == 0:
+        return
+    if "no such image" in found.stderr.lower():
+        raise ToolMissingError(
+            where="--in-containers",
+            expected=f"the image {image}",
+            found="none of that name in the local Docker",
+            fix="build it with `make container-image`",
+        )
+    raise ToolMissingError(
+        where="--in-containers",
+        expected="a Docker daemon that answers",
+        found=found.stderr.strip() or f"exit code {found.returncode}",
+        fix="start the daemon or set DOCKER_HOST (docs/containers.md)",
+    )
+
+
+def hand_over(store: Path) -> tuple[int, int]:
+    """Return the uid and gid that jobs of this store run as.
+
+    That is the store's owner. A store that root made is first given to :data:`IMAGE_UID`,
+    with everything of root's in it, because no job runs as root.
+
+    Raises
+    ------
+    StoreError
+        if the store belongs to root and we are not root.
+    """
+    status = store.stat()
+    if status.st_uid != 0:
+        owner, group = status.st_uid, status.st_gid
+    elif os.geteuid() == 0:
+        owner, group = IMAGE_UID, IMAGE_UID
+    else:
+        raise _owned_by_root(store)
+    if os.geteuid() == 0:
+        _give(store, owner, group)
+    return owner, group
+
+
+def _give(store: Path, uid: int, gid: int) -> None:
+    for folder, _, files in os.walk(store):
+        for path in (folder, *(os.path.join(folder, file) for file in files)):  # noqa: PTH118
+            if os.lstat(path).st_uid == 0:
+                os.chown(path, uid, gid, follow_symlinks=False)
+
+
+def _bind(path: Path, *options: str) -> str:
+    fields = ("type=bind", f"src={path}", f"dst={path}", *options)
+    # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
+    return ",".join(
+        f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
+    )
+
+
+def _read_only_mounts(store: Path, paths: Iterable[Path]) -> list[str]:
+    kept: list[Path] = []
+    for path in sorted({path.absolute() for path in paths}):
+        if not any(path.is_relative_to(known) for known in (store, *kept)):
+            kept.append(path)
+    return [part for path in kept for part in ("--mount", _bind(path, "readonly"))]
+
+
+def _owned_by_root(store: Path) -> StoreError:
+    return StoreError(
+        where=store,
+        expected="a store owned by the user that jobs run as",
+        found="root as the owner",
+        fix=f"give it away: chown -R {IMAGE_UID}:{IMAGE_UID} {store}",
+    )

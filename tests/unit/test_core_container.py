@@ -1,0 +1,200 @@
+"""The ``docker run`` command line fences a job in, and what surrounds it explains itself."""
+
+from __future__ import annotations
+
+import csv
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skymend.core import container
+from skymend.core.errors import StoreError, ToolMissingError
+
+ARGV = ["skymend", "job", "plan.json", "1a2b3c4d"]
+
+
+def command(store: Path = Path("/data/store"), **changes: object) -> list[str]:
+    arguments = {
+        "job_argv": ARGV,
+        "image": "skymend/core:0.1.0",
+        "store": store,
+        "read_only_paths": [Path("/images/S2_1")],
+        "uid": 1000,
+        "gid": 100,
+        "cpus": 1,
+        "memory_gb": 2.0,
+        "name": "skymend-1a2b3c4d",
+        **changes,
+    }
+    return container.docker_command(**arguments)  # type: ignore[arg-type]
+
+
+def options(argv: list[str], name: str) -> list[str]:
+    return [argv[i + 1] for i, part in enumerate(argv) if part == name]
+
+
+def mounts(argv: list[str]) -> list[list[str]]:
+    return [next(csv.reader([text])) for text in options(argv, "--mount")]
+
+
+def test_a_job_is_fenced_in() -> None:
+    argv = command()
+
+    assert argv[:2] == ["docker", "run"]
+    assert {"--rm", "--init", "--read-only", "--pull=never"} <= set(argv)
+    assert options(argv, "--network") == ["none"]
+    assert options(argv, "--cap-drop") == ["ALL"]
+    assert options(argv, "--security-opt") == ["no-new-privileges"]
+    assert options(argv, "--user") == ["1000:100"]
+    assert options(argv, "--cpus") == ["1"]
+    assert options(argv, "--memory") == options(argv, "--memory-swap") == ["2048m"]
+    assert options(argv, "--tmpfs") == ["/tmp:rw,nosuid,nodev,mode=1777,size=1024m"]
+
+
+def test_the_job_comes_last_and_unchanged() -> None:
+    assert command()[-len(ARGV) :] == ARGV
+
+
+def test_more_cpus_than_there_are_do_not_stop_docker() -> None:
+    assert options(command(cpus=10_000), "--cpus") == [str(os.cpu_count())]
+
+
+def test_the_store_is_writable_and_products_are_not_both_at_their_own_path() -> None:
+    assert mounts(command()) == [
+        ["type=bind", "src=/data/store", "dst=/data/store"],
+        ["type=bind", "src=/images/S2_1", "dst=/images/S2_1", "readonly"],
+    ]
+
+
+def test_paths_inside_other_mounts_are_left_out() -> None:
+    inner = [Path("/data/store/plans/p.json"), Path("/images/S2_1/B02.tif"), Path("/images/S2_1")]
+
+    assert mounts(command(read_only_paths=inner)) == mounts(command())
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0\n\r/"), min_size=1))
+def test_any_folder_name_survives_docker_s_csv(name: str) -> None:
+    path = Path("/images") / name
+    if path == Path("/images") or name == "..":
+        return
+
+    assert mounts(command(read_only_paths=[path]))[1][1] == f"src={path}"
+
+
+def test_no_job_runs_as_root() -> None:
+    with pytest.raises(StoreError, match=r"owned by the user.*chown -R 10001:10001 /data/store"):
+        command(uid=0)
+
+
+def test_tags_and_names() -> None:
+    assert container.image_tag("core").startswith("skymend/core:")
+    assert container.image_tag("example/other:2") == "example/other:2"
+    assert container.container_name("ab" * 32) == "skymend-abababababababab"
+
+
+@pytest.fixture
+def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A ``docker`` that notes its arguments and runs what follows ``/bin/sh`` or the image."""
+    program = tmp_path / "bin" / "docker"
+    program.parent.mkdir()
+    program.write_text(
+        f"#!{sys.executable}\n"
+        "import os, sys\n"
+        f"open({str(tmp_path / 'calls')!r}, 'a').write(' '.join(sys.argv[1:3]) + '\\n')\n"
+        "if sys.argv[1] != 'run': sys.exit(int(os.environ.get('FAKE_DOCKER_EXIT', 0)))\n"
+        "os.execv('/bin/sh', ['sh', *sys.argv[sys.argv.index('-c'):]])\n"
+    )
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return tmp_path / "calls"
+
+
+def test_run_returns_the_job_s_exit_code_after_removing_a_leftover(docker: Path) -> None:
+    assert container.run(command(job_argv=["sh", "-c", "exit 65"])) == 65
+    assert docker.read_text().splitlines() == ["rm --force", "run --rm"]
+
+
+def test_a_timeout_removes_the_container(docker: Path) -> None:
+    with pytest.raises(subprocess.TimeoutExpired):
+        container.run(command(job_argv=["sleep", "60"]), timeout_seconds=0.5)
+
+    assert docker.read_text().splitlines()[-1] == "rm --force"
+
+
+def test_the_job_dies_when_its_input_closes(docker: Path) -> None:
+    client = subprocess.Popen(command(job_argv=["sleep", "60"]), stdin=subprocess.PIPE)
+    assert client.stdin is not None
+    client.stdin.close()
+
+    assert client.wait(timeout=10) == 137  # 128 + SIGKILL
+
+
+def test_the_job_sees_no_input(docker: Path) -> None:
+    assert container.run(command(job_argv=["cat"])) == 0
+
+
+def test_without_docker_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "/nonexistent")
+
+    with pytest.raises(ToolMissingError, match=r"the program docker.*apt-get install docker\.io"):
+        container.check_ready("skymend/core:0.1.0")
+
+
+@pytest.mark.parametrize(
+    ("complaint", "fix"),
+    [
+        ("Error: No such image: skymend/core:0.1.0", "make container-image"),
+        ("Cannot connect to the Docker daemon at unix:///x", "set DOCKER_HOST"),
+    ],
+)
+def test_what_docker_complains_about_becomes_a_fix(
+    complaint: str, fix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "docker"
+    program.write_text(f"#!/bin/sh\necho '{complaint}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    with pytest.raises(ToolMissingError, match=fix):
+        container.check_ready("skymend/core:0.1.0")
+
+
+def test_a_ready_image_raises_nothing(docker: Path) -> None:
+    container.check_ready("skymend/core:0.1.0")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+def test_root_hands_its_store_over_and_leaves_other_owners_alone(tmp_path: Path) -> None:
+    (tmp_path / "records").mkdir()
+    ours, theirs = tmp_path / "records" / "a.json", tmp_path / "b.json"
+    ours.touch()
+    theirs.touch()
+    os.chown(theirs, 4242, 4242)
+
+    assert container.hand_over(tmp_path) == (container.IMAGE_UID, container.IMAGE_UID)
+    assert ours.stat().st_uid == container.IMAGE_UID
+    assert theirs.stat().st_uid == 4242
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make a store of another user")
+def test_a_store_of_a_user_runs_as_that_user(tmp_path: Path) -> None:
+    os.chown(tmp_path, 4242, 4343)
+    (tmp_path / "made-by-root").touch()
+
+    assert container.hand_over(tmp_path) == (4242, 4343)
+    assert (tmp_path / "made-by-root").stat().st_uid == 4242
+
+
+def test_a_store_of_root_is_refused_to_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root_owned = Path("/")
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+
+    with pytest.raises(StoreError, match=r"give it away: chown -R"):
+        container.hand_over(root_owned)
