@@ -1,0 +1,1 @@
+"""Published STAC schemas, kept as data; README.md names sources and licences."""
