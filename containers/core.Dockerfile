@@ -1,6 +1,6 @@
 # The core image: every step that needs neither TensorFlow nor an orchestrator.
 # Build it with `make container-image`, or where a registry can be reached:
-#   docker build -f containers/core.Dockerfile -t skymend/core:0.1.0 .
+#   make wheel && docker build -f containers/core.Dockerfile -t skymend-core .
 ARG BASE_IMAGE=debian:bookworm-slim
 
 FROM ${BASE_IMAGE} AS python

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import csv
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,13 +18,13 @@ from hypothesis import strategies as st
 from skymend.core import container
 from skymend.core.errors import StoreError, ToolMissingError
 
-ARGV = ["skymend", "job", "plan.json", "1a2b3c4d"]
+ARGV = ["job", "plan.json", "1a2b3c4d"]
 
 
 def command(store: Path = Path("/data/store"), **changes: object) -> list[str]:
     arguments = {
         "job_argv": ARGV,
-        "image": "skymend/core:0.1.0",
+        "image": "skymend-core",
         "store": store,
         "read_only_paths": [Path("/images/S2_1")],
         "uid": 1000,
@@ -45,7 +48,7 @@ def mounts(argv: list[str]) -> list[list[str]]:
 def test_a_job_is_fenced_in() -> None:
     argv = command()
 
-    assert argv[:2] == ["docker", "run"]
+    assert argv[:5] == [sys.executable, "-m", "skymend.core.container", "docker", "run"]
     assert {"--rm", "--init", "--read-only", "--pull=never"} <= set(argv)
     assert options(argv, "--network") == ["none"]
     assert options(argv, "--cap-drop") == ["ALL"]
@@ -91,64 +94,96 @@ def test_no_job_runs_as_root() -> None:
         command(uid=0)
 
 
-def test_tags_and_names() -> None:
-    assert container.image_tag("core").startswith("skymend/core:")
-    assert container.image_tag("example/other:2") == "example/other:2"
+def test_a_job_s_container_has_one_name_in_every_attempt() -> None:
     assert container.container_name("ab" * 32) == "skymend-abababababababab"
 
 
 @pytest.fixture
 def docker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A ``docker`` that notes its arguments and runs what follows ``/bin/sh`` or the image."""
-    program = tmp_path / "bin" / "docker"
-    program.parent.mkdir()
-    program.write_text(
-        f"#!{sys.executable}\n"
-        "import os, sys\n"
-        f"open({str(tmp_path / 'calls')!r}, 'a').write(' '.join(sys.argv[1:3]) + '\\n')\n"
-        "if sys.argv[1] != 'run': sys.exit(int(os.environ.get('FAKE_DOCKER_EXIT', 0)))\n"
-        "os.execv('/bin/sh', ['sh', *sys.argv[sys.argv.index('-c'):]])\n"
+    """A ``docker`` that notes its arguments and runs the watcher here, and a ``skymend`` that
+    runs its arguments."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    calls = tmp_path / "calls"
+    script(
+        programs / "docker",
+        f'echo "$1 $2" >>{calls}',
+        '[ "$1" = run ] || exit 0',
+        'while [ "$1" != -c ]; do shift; done',
+        'exec /bin/sh "$@"',
     )
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
-    return tmp_path / "calls"
+    script(programs / "skymend", 'exec "$@"')
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    return calls
 
 
-def test_run_returns_the_job_s_exit_code_after_removing_a_leftover(docker: Path) -> None:
-    assert container.run(command(job_argv=["sh", "-c", "exit 65"])) == 65
+def script(path: Path, *lines: str) -> None:
+    path.write_text("\n".join(["#!/bin/sh", *lines, ""]))
+    path.chmod(0o755)
+
+
+def start(*job_argv: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(command(job_argv=job_argv), stdin=subprocess.DEVNULL)
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def alive(pid_file: Path) -> bool:
+    try:
+        state = Path(f"/proc/{pid_file.read_text().strip()}/stat").read_text()
+    except FileNotFoundError:
+        return False
+    return state.rsplit(")", 1)[1].split()[0] != "Z"
+
+
+def test_the_exit_code_is_the_job_s_and_a_leftover_goes_first(docker: Path) -> None:
+    assert start("sh", "-c", "exit 65").wait(timeout=20) == 65
     assert docker.read_text().splitlines() == ["rm --force", "run --rm"]
 
 
-def test_a_timeout_removes_the_container(docker: Path) -> None:
-    with pytest.raises(subprocess.TimeoutExpired):
-        container.run(command(job_argv=["sleep", "60"]), timeout_seconds=0.5)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_the_job_dies_with_the_run(docker: Path, tmp_path: Path, number: signal.Signals) -> None:
+    pid_file = tmp_path / "pid"
+    run = start("sh", "-c", f"echo $$ >{pid_file}.part; mv {pid_file}.part {pid_file}; sleep 60")
+    wait_for(pid_file.exists)
+    assert alive(pid_file)
+
+    run.send_signal(number)
+
+    wait_for(lambda: not alive(pid_file))
+    assert run.wait(timeout=20) == (-9 if number == signal.SIGKILL else 128 + 15)
+
+
+def test_sigterm_removes_the_container(docker: Path) -> None:
+    run = start("sleep", "60")
+    wait_for(lambda: docker.exists() and "run --rm" in docker.read_text())
+
+    run.terminate()
+    run.wait(timeout=20)
 
     assert docker.read_text().splitlines()[-1] == "rm --force"
 
 
-def test_the_job_dies_when_its_input_closes(docker: Path) -> None:
-    client = subprocess.Popen(command(job_argv=["sleep", "60"]), stdin=subprocess.PIPE)
-    assert client.stdin is not None
-    client.stdin.close()
-
-    assert client.wait(timeout=10) == 137  # 128 + SIGKILL
-
-
 def test_the_job_sees_no_input(docker: Path) -> None:
-    assert container.run(command(job_argv=["cat"])) == 0
+    assert start("cat").wait(timeout=20) == 0
 
 
 def test_without_docker_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
 
     with pytest.raises(ToolMissingError, match=r"the program docker.*apt-get install docker\.io"):
-        container.check_ready("skymend/core:0.1.0")
+        container.check_ready("skymend-core")
 
 
 @pytest.mark.parametrize(
     ("complaint", "fix"),
     [
-        ("Error: No such image: skymend/core:0.1.0", "make container-image"),
+        ("Error: No such image: skymend-core", "make container-image"),
         ("Cannot connect to the Docker daemon at unix:///x", "set DOCKER_HOST"),
     ],
 )
@@ -161,11 +196,11 @@ def test_what_docker_complains_about_becomes_a_fix(
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
 
     with pytest.raises(ToolMissingError, match=fix):
-        container.check_ready("skymend/core:0.1.0")
+        container.check_ready("skymend-core")
 
 
 def test_a_ready_image_raises_nothing(docker: Path) -> None:
-    container.check_ready("skymend/core:0.1.0")
+    container.check_ready("skymend-core")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")

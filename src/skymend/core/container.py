@@ -6,19 +6,24 @@ as outside, and a private ``/tmp`` in memory. So a plan means the same inside an
 the lock that the job takes on the store's file system holds against jobs outside.
 
 A container also must not outlive the run that started it. ``docker run`` alone does not promise
-that: a client killed with SIGKILL leaves its container running. Therefore the job's standard
-input is a pipe that :func:`run` holds open and never writes to. The kernel closes it when the
-run dies, however it dies, and a watcher in the container then kills the job.
+that: a client killed with SIGKILL leaves its container running. Therefore
+``python -m skymend.core.container docker run ...`` (:func:`main`) stands between the engine and
+the client. It gives the job, as standard input, a pipe that it holds open and never writes to.
+The kernel closes it when this process dies, however it dies; a watcher in the container sees the
+end of its input and kills the job.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
-from skymend import __version__
 from skymend.core.errors import StoreError, ToolMissingError
 
 IMAGE_UID = 10001
@@ -29,19 +34,11 @@ _PROCESSES = 512
 
 _WATCHER = """\
 exec 3<&0
-"$@" </dev/null 3<&- &
+skymend "$@" </dev/null 3<&- &
 job=$!
 { cat >/dev/null; kill -KILL "$job"; } <&3 2>/dev/null &
 wait "$job"
 """
-
-
-def image_tag(image: str) -> str:
-    """Return the tag of one of our images: ``core`` -> ``skymend/core:0.1.0``.
-
-    A name that already has a colon is someone else's and is kept.
-    """
-    return image if ":" in image else f"skymend/{image}:{__version__}"
 
 
 def container_name(key: str) -> str:
@@ -64,8 +61,8 @@ def docker_command(
 
     Parameters
     ----------
-    job_argv : the program and its arguments, as seen inside the image.
-    image : a full tag, see :func:`image_tag`. It must be there: nothing is pulled.
+    job_argv : the arguments of ``skymend`` inside the image: ``job``, the plan, the key, ...
+    image : an image with ``skymend`` on its PATH. It must be there: nothing is pulled.
     store : the store's folder; mounted writable.
     read_only_paths : files and folders the job reads. Those inside the store or inside one
         another are left out.
@@ -85,6 +82,7 @@ def docker_command(
     limit = f"{round(memory_gb * 1024)}m"
     scratch = f"/tmp:rw,nosuid,nodev,mode=1777,size={round(memory_gb * 1024 * _TMP_SHARE)}m"
     return [
+        *(sys.executable, "-m", "skymend.core.container"),
         *("docker", "run", "--rm", "--init", "--interactive", "--pull=never"),
         *("--name", name, "--log-driver", "none", "--network", "none", "--read-only"),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
@@ -98,18 +96,18 @@ def docker_command(
     ]
 
 
-def run(command: Sequence[str], *, timeout_seconds: float | None = None) -> int:
-    """Run a command of :func:`docker_command` and return the job's exit code.
+def run(command: Sequence[str]) -> int:
+    """Run ``docker run ...`` with an input that ends with this process; return its exit code.
 
-    The container dies with this process. After a timeout it is removed before
-    ``subprocess.TimeoutExpired`` is raised.
+    A container of the same name, left by an earlier attempt, is removed first; so is this one
+    when the wait is interrupted.
     """
     name = command[command.index("--name") + 1]
     remove_leftover(name)
-    # Unlike the ends of a pipe that a shell makes, no other child inherits this one.
+    # No other child inherits the pipe's end: Python opens it close-on-exec.
     with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
         try:
-            return client.wait(timeout_seconds)
+            return client.wait()
         except BaseException:
             client.kill()
             remove_leftover(name)
@@ -213,3 +211,17 @@ def _owned_by_root(store: Path) -> StoreError:
         found="root as the owner",
         fix=f"give it away: chown -R {IMAGE_UID}:{IMAGE_UID} {store}",
     )
+
+
+def _leave(number: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(128 + number)
+
+
+def main() -> NoReturn:
+    """Run the command line that follows, as :func:`run` does."""
+    signal.signal(signal.SIGTERM, _leave)
+    sys.exit(run(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()
