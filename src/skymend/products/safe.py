@@ -1,0 +1,254 @@
+"""Sentinel-2 L2A products in ESA's SAFE folders.
+
+Reflectance is ``(DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE`` with DN 0 as nodata and
+65535 as saturated (Sentinel-2 Products Specification; the offset came with processing baseline
+04.00 on 25 January 2022). Both numbers are read from ``MTD_MSIL2A.xml``, never assumed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+
+from skymend.core.encoding import ByteArray, FloatArray
+from skymend.core.errors import ProductError
+from skymend.core.grid import Grid
+from skymend.products.labels import from_scl
+from skymend.products.sampling import Decoding, read_continuous, read_nearest
+
+KIND = "safe-l2a"
+METADATA = "MTD_MSIL2A.xml"
+
+BAND_IDS = (
+    *("B01", "B02", "B03", "B04", "B05", "B06", "B07"),
+    *("B08", "B8A", "B09", "B10", "B11", "B12"),
+)
+"""Band names in the order of ``band_id`` 0 to 12."""
+
+OFFSET_BASELINE = (4, 0)
+"""First processing baseline with an offset."""
+
+_NAME = re.compile(
+    r"S2([A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\d{2}[C-X][A-Z]{2})"
+    r"_(\d{8}T\d{6})(?:\.SAFE)?"
+)
+_IMAGE = re.compile(r"_(B\d[0-9A]|SCL)_(10|20|60)m\.(?:jp2|tiff?)$")
+_INVALID = (0.0, 65535.0)
+_MAX_METADATA_BYTES = 20_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Name:
+    """What the name of a SAFE folder says."""
+
+    platform: str
+    level: str
+    time: datetime
+    baseline: tuple[int, int]
+    relative_orbit: int
+    tile: str
+    made: str
+
+    @classmethod
+    def parse(cls, name: str) -> Name | None:
+        """Return the parts of a folder name, None if it is not one."""
+        match = _NAME.fullmatch(name)
+        if match is None:
+            return None
+        letter, level, stamp, major, minor, orbit, tile, made = match.groups()
+        try:
+            time = datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+        except ValueError:
+            return None
+        baseline = (int(major), int(minor))
+        return cls(f"sentinel-2{letter.lower()}", level, time, baseline, int(orbit), tile, made)
+
+
+def refusal(path: Path) -> str | None:
+    """Say why this reader does not take a path; None if it does."""
+    name = Name.parse(path.name)
+    if name is None:
+        return "the name is not like S2A_MSIL2A_20200219T112111_N0214_R037_T29RKH_...SAFE"
+    if name.level != "L2A":
+        return f"it is a level {name.level} product, and surface reflectance is L2A"
+    if not path.is_dir():
+        return "no such folder" if not path.exists() else "it is a file (unpack it first)"
+    if not (path / METADATA).exists():
+        return f"it holds no {METADATA}"
+    return None
+
+
+def open_product(path: Path) -> SafeProduct:
+    """Open a SAFE folder.
+
+    Raises
+    ------
+    ProductError
+        if the path is not one.
+    """
+    reason = refusal(path)
+    name = Name.parse(path.name)
+    if reason is not None or name is None:
+        raise ProductError(
+            where=path,
+            expected="a Sentinel-2 L2A SAFE folder",
+            found=reason or "another name",
+            fix="give the folder of one L2A product",
+        )
+    return SafeProduct(path, name)
+
+
+@dataclass(frozen=True, slots=True)
+class Radiometry:
+    """What the metadata say of reflectance: divisor, and offset in DN by band."""
+
+    quantification: float
+    offsets: dict[str, float]
+
+    def decoding(self, band: str) -> Decoding:
+        """Return how the stored numbers of a band become reflectance."""
+        offset = self.offsets.get(band, 0.0) / self.quantification
+        return Decoding(1.0 / self.quantification, offset, _INVALID)
+
+
+@dataclass(frozen=True)
+class SafeProduct:
+    """One Sentinel-2 L2A product."""
+
+    path: Path
+    name: Name
+
+    @property
+    def id(self) -> str:
+        """The name of the folder without ``.SAFE``."""
+        return self.path.name.removesuffix(".SAFE")
+
+    @property
+    def time(self) -> datetime:
+        """Start of the datatake, UTC."""
+        return self.name.time
+
+    @property
+    def platform(self) -> str:
+        """``sentinel-2a`` or a sister."""
+        return self.name.platform
+
+    @property
+    def tile(self) -> str | None:
+        """MGRS tile."""
+        return self.name.tile
+
+    @cached_property
+    def images(self) -> dict[str, Path]:
+        """Finest image of each band, and of SCL, by name."""
+        found: dict[str, tuple[int, Path]] = {}
+        for path in sorted(self.path.glob("GRANULE/*/IMG_DATA/R*m/*")):
+            match = _IMAGE.search(path.name)
+            if match is not None:
+                candidate = (int(match.group(2)), path)
+                found[match.group(1)] = min(found.get(match.group(1), candidate), candidate)
+        return {name: path for name, (_, path) in found.items()}
+
+    @property
+    def bands(self) -> tuple[str, ...]:
+        """Bands present, sorted."""
+        return tuple(sorted(b for b in self.images if b != "SCL"))
+
+    @cached_property
+    def radiometry(self) -> Radiometry:
+        """Divisor and offsets, from the metadata.
+
+        Raises
+        ------
+        ProductError
+            if the metadata cannot be read, or lack the offset that their baseline demands.
+        """
+        return read_radiometry(self.path / METADATA)
+
+    def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
+        """Return the band images, SCL and the metadata."""
+        _ = self.radiometry
+        return (*(self._image(b) for b in bands), self._image("SCL"), self.path / METADATA)
+
+    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
+        """Read surface reflectance, (bands, rows, columns); NaN where nodata or saturated."""
+        values = np.empty((len(bands), *grid.shape), np.float32)
+        for index, band in enumerate(bands):
+            values[index] = read_continuous(
+                self._image(band), grid, self.radiometry.decoding(band)
+            )
+        return values
+
+    def labels(self, grid: Grid, bands: Sequence[str] = ()) -> ByteArray:  # noqa: ARG002
+        """Read the scene classification as labels; it knows the edge of the swath itself."""
+        return from_scl(read_nearest(self._image("SCL"), grid))
+
+    def _image(self, name: str) -> Path:
+        try:
+            return self.images[name]
+        except KeyError:
+            raise ProductError(
+                where=self.path,
+                expected=f"an image {name} below GRANULE/*/IMG_DATA",
+                found=", ".join(sorted(self.images)) or "no image at all",
+                fix="ask for bands that the product holds, or fetch it again",
+            ) from None
+
+
+def read_radiometry(path: Path) -> Radiometry:
+    """Read divisor and offsets from ``MTD_MSIL2A.xml``."""
+    root = _parse(path)
+    texts: dict[str, str] = {}
+    offsets: dict[str, float] = {}
+    for element in root.iter():
+        tag = element.tag.rpartition("}")[2]
+        if tag == "BOA_ADD_OFFSET":
+            offsets[BAND_IDS[int(element.attrib["band_id"])]] = float(element.text or "nan")
+        elif tag in {"BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"}:
+            texts["quantification"] = element.text or ""
+        elif tag == "PROCESSING_BASELINE":
+            texts["baseline"] = element.text or ""
+    if "quantification" not in texts or "baseline" not in texts:
+        raise _lacking(path, "BOA_QUANTIFICATION_VALUE and PROCESSING_BASELINE", sorted(texts))
+    if not offsets and parse_baseline(texts["baseline"]) >= OFFSET_BASELINE:
+        raise _lacking(
+            path,
+            "BOA_ADD_OFFSET, which products have from processing baseline 04.00 on",
+            [f"baseline {texts['baseline']} without it"],
+        )
+    return Radiometry(float(texts["quantification"]), offsets)
+
+
+def parse_baseline(text: str) -> tuple[int, int]:
+    """Turn a baseline such as ``05.09`` into numbers that compare."""
+    major, _, minor = text.strip().partition(".")
+    return int(major), int(minor or 0)
+
+
+def _parse(path: Path) -> ElementTree.Element:
+    if path.stat().st_size > _MAX_METADATA_BYTES:
+        raise _lacking(path, "metadata below 20 MB", [f"{path.stat().st_size} bytes"])
+    text = path.read_bytes()
+    # Entities are how an XML file can blow up memory or reach other files; SAFE needs none.
+    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
+        raise _lacking(path, "plain XML", ["a document type with entities"])
+    try:
+        return ElementTree.fromstring(text)
+    except ElementTree.ParseError as error:
+        raise _lacking(path, "well-formed XML", [str(error)]) from error
+
+
+def _lacking(path: Path, expected: str, found: list[str]) -> ProductError:
+    return ProductError(
+        where=path,
+        expected=expected,
+        found=", ".join(found) or "none of it",
+        fix="fetch the product again",
+    )
