@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid, Window
-from skymend.simulate.random import generator
+from skymend.simulate.noise import generator
 
 BANDS_10M = ("B02", "B03", "B04", "B08")
 BANDS_20M = ("B05", "B06", "B07", "B8A", "B11", "B12")
