@@ -68,8 +68,11 @@ class CellPredictor:
             **(extra or {}),
         }
 
-    def read(self, cell: Window) -> Padded:
-        """Read the inputs of a cell, once, with their margins."""
+    def read(self, cell: Window, wanted: npt.NDArray[np.bool_] | None = None) -> Padded:
+        """Read the inputs of a cell, once, with their margins.
+
+        Pixels that are not ``wanted``, (rows, columns) of the cell, count as unknown.
+        """
         context = self.tiling.padded(cell)
         if not self.predictor.finite_reach:
             context = context.padded(self.tiling.block + self.tiling.margin)
@@ -89,6 +92,8 @@ class CellPredictor:
             if not finite.all():
                 full = np.where(finite, full, np.float32(self.predictor.fills.get(name, 0.0)))
             inputs[name] = np.ascontiguousarray(full, np.float32)
+        if wanted is not None:
+            _crop(known, context, cell)[:] &= wanted
         return Padded(context, inputs, known)
 
     def _predict_exact(self, cell: Window, padded: Padded) -> Outputs:

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
 from skymend.core.encoding import FloatArray
-from skymend.core.errors import BundleError
+from skymend.core.errors import BundleError, ConfigError
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    from skymend.models.bundle import Bundle
 
 
 class Predictor(Protocol):
@@ -109,8 +109,9 @@ class KerasPredictor:
 
     Parameters
     ----------
-    model : a ``keras.Model`` with named inputs; one output tensor per name of ``outputs``.
+    model : a ``keras.Model`` with named inputs.
     margin, stride, ratios, fills, outputs, finite_reach : see :class:`Predictor`.
+    tensors : names of the model's output tensors in order; those of ``outputs`` when empty.
     """
 
     model: Any
@@ -120,29 +121,58 @@ class KerasPredictor:
     outputs: Mapping[str, int]
     fills: Mapping[str, float] = field(default_factory=dict)
     finite_reach: bool = True
+    tensors: tuple[str, ...] = ()
 
     def predict(self, inputs: Mapping[str, FloatArray]) -> Mapping[str, FloatArray]:
         """Run the model on a batch of equal windows."""
         values = self.model.predict_on_batch({name: inputs[name] for name in self.ratios})
         if not isinstance(values, Mapping):
             listed = values if isinstance(values, (list, tuple)) else [values]
-            values = dict(zip(self.outputs, listed, strict=True))
+            values = dict(zip(self.tensors or self.outputs, listed, strict=True))
         return {name: np.asarray(values[name], np.float32) for name in self.outputs}
 
 
-def onnx_session(path: Path | str, cpus: int) -> Any:
-    """Open an ONNX file for CPU inference with ``cpus`` threads.
+def from_bundle(
+    bundle: Bundle, cpus: int, *, backend: Literal["onnx", "keras"] = "onnx"
+) -> Predictor:
+    """Return the predictor of a bundle, for its first mean and its sigma if it has one.
 
-    Threads do not spin while they wait, so that reading and writing get the processor.
+    Parameters
+    ----------
+    bundle : a verified bundle.
+    cpus : threads of ONNX Runtime (Keras keeps the threads of its backend).
+    backend : ``onnx``, or ``keras`` to run the architecture itself.
+
+    Raises
+    ------
+    BundleError
+        if the graph and the card disagree, or an output is not at full resolution.
     """
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = cpus
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    card = bundle.card
+    wanted = [card.mean] + ([card.sigma] if card.sigma else [])
+    for output in wanted:
+        if output.resolution_ratio != 1:
+            raise BundleError(
+                where=f"{bundle.folder}: output {output.name}",
+                expected="an output at full resolution",
+                found=f"resolution ratio {output.resolution_ratio}",
+                fix="list the full-resolution mean first on the card",
+            )
+    shared: dict[str, Any] = {
+        "margin": card.margin,
+        "stride": card.stride,
+        "ratios": {i.name: i.resolution_ratio for i in card.inputs},
+        "outputs": {o.name: len(o.bands) for o in wanted},
+        "fills": {i.name: i.fill for i in card.inputs},
+    }
+    if backend == "onnx":
+        return OnnxPredictor(bundle.session(cpus), **shared)
+    if backend == "keras":
+        names = tuple(o.name for o in card.outputs)
+        return KerasPredictor(bundle.keras(), **shared, tensors=names)
+    raise ConfigError(
+        where="backend", expected="onnx or keras", found=repr(backend), fix="choose one of them"
+    )
 
 
 def _check_names(what: str, wanted: Mapping[str, int], found: list[str]) -> None:

@@ -90,9 +90,9 @@ class Sink:
         """Bring all pixels to disk, then say so in the record."""
         for writer in self._writers:
             writer.close()
-        for work in self.works:
-            _sync(work)
         if self._pending:
+            for work in self.works:
+                _sync(work)
             self.record.append(self._pending)
         self._pending = []
         self._since = time.monotonic()

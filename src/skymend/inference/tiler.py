@@ -10,13 +10,15 @@ input, and an output pixel is NaN where none of the inputs that count as evidenc
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
-from skymend.core.errors import ConfigError
+from skymend.core.errors import ConfigError, StoreError
 from skymend.core.grid import Grid, Window
 from skymend.core.raster import BLOCK
 from skymend.inference.cells import CellPredictor, Outputs
@@ -24,6 +26,7 @@ from skymend.inference.predictor import Predictor
 from skymend.inference.readers import ArrayReader, Reader
 from skymend.inference.sink import OutputRaster, Sink
 from skymend.inference.streaming import overlap
+from skymend.inference.windows import blocks, bounding
 
 __all__ = ["OutputRaster", "TilerReport", "predict_arrays", "predict_raster"]
 
@@ -44,6 +47,7 @@ def predict_arrays(
     *,
     block: int = BLOCK,
     evidence: Iterable[str] | None = None,
+    wanted: npt.NDArray[np.bool_] | None = None,
 ) -> Outputs:
     """Predict an image that lies in memory.
 
@@ -54,16 +58,21 @@ def predict_arrays(
     shape : (rows, columns) of the outputs.
     block : side of a prediction window without its margin.
     evidence : inputs of which at least one must have a value; all when None.
+    wanted : (rows, columns) bool, where a result is asked for; windows without any such
+        pixel are left out. Everywhere when None.
 
     Returns
     -------
-    name -> (rows, columns, channels) float32; NaN where no evidence is.
+    name -> (rows, columns, channels) float32; NaN where not wanted or without evidence.
     """
     job = CellPredictor(predictor, ArrayReader(shape, inputs), block, evidence)
-    image = {n: np.empty((*shape, c), np.float32) for n, c in predictor.outputs.items()}
-    for cell in job.tiling.cells():
-        for name, values in job.predict(cell, job.read(cell)).items():
-            image[name][cell.slices] = values
+    asked = np.ones(shape, np.bool_) if wanted is None else wanted
+    image = {n: np.full((*shape, c), np.nan, np.float32) for n, c in predictor.outputs.items()}
+    area = bounding(asked, job.tiling.unit)
+    for cell in blocks(area, job.tiling.cell) if area is not None else ():
+        if asked[cell.slices].any():
+            for name, values in job.predict(cell, job.read(cell, asked[cell.slices])).items():
+                image[name][cell.slices] = values
     return image
 
 
@@ -120,5 +129,10 @@ def predict_raster(
         if progress is not None:
             progress((len(done) + sink.written) / len(cells), f"{sink.written} windows")
 
-    overlap(missing, job.read, job.predict, write)
+    try:
+        overlap(missing, job.read, job.predict, write)
+    except Exception:
+        with suppress(StoreError):
+            sink.checkpoint()
+        raise
     return TilerReport(len(cells), len(cells) - len(missing), sink.finish())

@@ -142,6 +142,25 @@ def blocks(window: Window, size: int) -> Iterator[Window]:
             )
 
 
+def bounding(wanted: npt.NDArray[np.bool_], unit: int) -> Window | None:
+    """Return the smallest window around all wanted pixels that starts at whole units.
+
+    Parameters
+    ----------
+    wanted : (rows, columns) bool.
+    unit : row and column of the window are multiples of it.
+
+    Returns
+    -------
+    A window inside the array, or None where nothing is wanted.
+    """
+    rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    row, column = (int(first) // unit * unit for first in (rows[0], columns[0]))
+    return Window(row, column, int(rows[-1]) + 1 - row, int(columns[-1]) + 1 - column)
+
+
 def ramp(size: int, margin: int) -> FloatArray:
     """Return the blending weights of one axis of a window.
 
