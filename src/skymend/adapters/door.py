@@ -9,7 +9,7 @@ from skymend.adapters.run import Engine, Ran, run_plan
 from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
-from skymend.pipelines.door import open_region
+from skymend.pipelines.door import Opened, open_region
 
 EXIT_FAILED_JOBS = 1
 
@@ -53,8 +53,15 @@ def run_region(
     """Plan a region and run each tile's plan."""
     known = _engine(engine)
     opened = open_region(region, store, refresh=refresh)
+    return run_opened(opened, engine=known, cores=cores, image=image, quiet=quiet)
+
+
+def run_opened(
+    opened: Opened, *, engine: Engine, cores: int, image: str | None, quiet: bool
+) -> RegionRun:
+    """Run each plan of an opened region."""
     runs = tuple(
-        run_plan(plan, opened.store, engine=known, cores=cores, image=image, quiet=quiet)
+        run_plan(plan, opened.store, engine=engine, cores=cores, image=image, quiet=quiet)
         for plan in opened.plans
     )
     return RegionRun(opened.store, runs)

@@ -1,4 +1,4 @@
-"""The Prefect adapter: one generic task that runs a job, one flow over a plan.
+"""The Prefect adapter: one generic task that runs a job, flows over plans and regions.
 
 Tasks carry keys and paths only and Prefect's own caching is off: the records in the store
 are the cache.
@@ -6,14 +6,25 @@ are the cache.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+
+import skymend.adapters.prefect_settings  # noqa: F401  isort: skip - before prefect
+from prefect import flow, task
+from prefect.artifacts import (
+    create_markdown_artifact,
+    create_progress_artifact,
+    create_table_artifact,
+    update_progress_artifact,
+)
+from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
+from prefect.task_runners import ThreadPoolTaskRunner
 
 from skymend.adapters.jobs import (
     RunOptions,
@@ -27,17 +38,9 @@ from skymend.adapters.jobs import (
 from skymend.core.plan import Job, Plan
 from skymend.core.store import LocalStore
 from skymend.core.task import load_task
+from skymend.pipelines.region import Region
 
-if TYPE_CHECKING:
-    from prefect import Flow
-
-_SETTINGS = {
-    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "180",
-    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-    "PREFECT_LOGGING_LEVEL": "WARNING",
-    "PREFECT_LOGGING_TO_API_ENABLED": "false",
-    "DO_NOT_TRACK": "1",
-}
+MOST_AT_ONCE = 32
 
 
 def run(plan: Plan, store: LocalStore, options: RunOptions) -> dict[str, str]:
@@ -47,11 +50,9 @@ def run(plan: Plan, store: LocalStore, options: RunOptions) -> dict[str, str]:
     """
     if not pending(plan, store):
         return {}
-    for name, value in _SETTINGS.items():
-        os.environ.setdefault(name, value)
-    failures: dict[str, str] = plan_flow()(
-        plan=str(options.plan),
-        store=str(options.store),
+    failures: dict[str, str] = run_plan(
+        plan=options.plan,
+        store=options.store,
         cores=options.cores,
         image=options.image,
         quiet=options.quiet,
@@ -80,6 +81,18 @@ class Cores:
                 self._changed.notify_all()
 
 
+@dataclass(frozen=True)
+class _Running:
+    """What the tasks of one flow run share; opaque to Prefect."""
+
+    plan: Plan
+    options: RunOptions
+    cores: Cores
+
+
+_RUNNING: dict[str, _Running] = {}
+
+
 def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
     """Run one job as a subprocess, its messages kept in its log.
 
@@ -96,6 +109,7 @@ def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
         try:
             code = subprocess.run(
                 job_command(plan, job, options),
+                stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,
                 env=job_environment(job, options.cores),
@@ -109,54 +123,121 @@ def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
         raise RuntimeError(f"{job.label}: {last_words(store, job)} (exit code {code})")
 
 
-def plan_flow() -> Flow[..., dict[str, str]]:
-    """Return the flow that runs a written plan."""
-    from prefect import flow, task
-    from prefect.cache_policies import NO_CACHE
-    from prefect.task_runners import ThreadPoolTaskRunner
-
-    @task(cache_policy=NO_CACHE, persist_result=False, retries=1, retry_delay_seconds=2)
-    def run_job(key: str, shared: Any) -> str:
-        plan, options, cores = shared.value
-        job = plan.by_key[key]
-        with cores.hold(cpus_for(job, options.cores)):
-            run_subprocess(plan, job, options)
-        return key
-
-    @flow(name="run-plan", persist_result=False, validate_parameters=False)
-    def run_plan(
-        plan: str, store: str, cores: int, image: str | None = None, quiet: bool = False
-    ) -> dict[str, str]:
-        """Run every job of a plan that has no record yet."""
-        options = RunOptions(Path(plan), Path(store), cores, image, quiet)
-        frozen = Plan.read(options.plan)
-        waiting = pending(frozen, LocalStore(options.store))
-        shared = Shared((frozen, options, Cores(cores)))
-        futures: dict[str, Any] = {}
-        for job in waiting:
-            upstream = [futures[k] for k in job.upstream() if k in futures]
-            named = run_job.with_options(task_run_name=job.label)
-            futures[job.key] = named.submit(job.key, shared, wait_for=upstream)
-        return _collect(frozen, futures, options)
-
-    return run_plan.with_options(task_runner=ThreadPoolTaskRunner(max_workers=64))
+@task(name="job", cache_policy=NO_CACHE, persist_result=False)
+def run_job(key: str, plan: str) -> None:
+    """Run one job of a plan that this process is running."""
+    running = _RUNNING[plan]
+    job = running.plan.by_key[key]
+    with running.cores.hold(cpus_for(job, running.options.cores)):
+        run_subprocess(running.plan, job, running.options)
 
 
-class Shared:
-    """Holds what the tasks of one flow share, without being looked into by Prefect."""
+@flow(
+    name="run-plan",
+    persist_result=False,
+    task_runner=ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE),
+)
+def run_plan(
+    plan: Path, store: Path, cores: int = 2, image: str | None = None, quiet: bool = True
+) -> dict[str, str]:
+    """Run every job of a written plan that has no record yet.
 
-    def __init__(self, value: tuple[Plan, RunOptions, Cores]) -> None:
-        self.value = value
+    Parameters
+    ----------
+    plan : the plan file.
+    store : folder of the store.
+    cores : cores shared by the jobs that run at once.
+    image : run each job in this container image.
+    quiet : print no progress.
 
-
-def _collect(plan: Plan, futures: dict[str, Any], options: RunOptions) -> dict[str, str]:
-    failures = {}
-    for done, (key, future) in enumerate(futures.items(), start=1):
-        future.wait()
-        job = plan.by_key[key]
-        if not options.quiet:
-            print(f"[{done}/{len(futures)}] {job.label}: {future.state.name}", file=sys.stderr)
-        if not future.state.is_completed():
-            store = LocalStore(options.store)
-            failures[job.label] = last_words(store, job)
+    Returns
+    -------
+    Failures, job label -> last words; empty when all is well.
+    """
+    options = RunOptions(plan, store, cores, image, quiet)
+    frozen = Plan.read(plan)
+    waiting = pending(frozen, LocalStore(store))
+    _RUNNING[str(plan)] = _Running(frozen, options, Cores(cores))
+    futures: dict[str, PrefectFuture[None]] = {}
+    for job in waiting:
+        upstream = [futures[k] for k in job.upstream() if k in futures]
+        named = run_job.with_options(task_run_name=job.label)
+        futures[job.key] = named.submit(job.key, str(plan), wait_for=upstream)
+    failures = _follow(frozen, futures, options)
+    _show_results(frozen, LocalStore(store))
     return failures
+
+
+def _follow(
+    plan: Plan, futures: dict[str, PrefectFuture[None]], options: RunOptions
+) -> dict[str, str]:
+    """Wait for every job, with a progress artifact and a line each."""
+    store = LocalStore(options.store)
+    labels = {future.task_run_id: key for key, future in futures.items()}
+    artifact = create_progress_artifact(progress=0.0, description=plan.name)
+    failures = {}
+    for done, future in enumerate(as_completed(list(futures.values())), start=1):
+        job = plan.by_key[labels[future.task_run_id]]
+        record = store.record(job.step, job.key)
+        if record is None:
+            failures[job.label] = last_words(store, job)
+        if not options.quiet:
+            state = "failed" if record is None else record.status
+            print(f"[{done}/{len(futures)}] {job.label}: {state}", file=sys.stderr, flush=True)
+        if done % 10 == 0 or done == len(futures):
+            update_progress_artifact(artifact, progress=100.0 * done / len(futures))
+    return failures
+
+
+def _show_results(plan: Plan, store: LocalStore) -> None:
+    """Put the score table and a picture before and after into the UI."""
+    for job in plan.jobs:
+        record = store.record(job.step, job.key)
+        if record is None or record.status != "done":
+            continue
+        if job.step == "evaluate":
+            _show_table(store.root / record.outputs["table"].path)
+        if job.step == "report":
+            _show_picture(store.root / record.outputs["page"].path)
+
+
+def _show_table(path: Path) -> None:
+    from skymend.evaluate.table import plain_rows, read_table
+
+    create_table_artifact(
+        key="scores", table=plain_rows(read_table(path)), description="Errors on hidden pixels"
+    )
+
+
+def _show_picture(path: Path) -> None:
+    from skymend.report.picture import before_after_data_uri
+
+    create_markdown_artifact(
+        key="before-after",
+        markdown=f"![before and after]({before_after_data_uri(path.parent)})\n\nReport: {path}",
+        description="The cloudiest date that was rebuilt",
+    )
+
+
+@flow(name="reconstruct", persist_result=False, validate_parameters=True)
+def reconstruct(
+    region: Region, store: str, cores: int = 2, image: str | None = None
+) -> dict[str, object]:
+    """Plan a region and run what is not done yet.
+
+    Parameters
+    ----------
+    region : the region; the form in the UI is made from its model.
+    store : folder of the store.
+    cores : cores shared by the jobs that run at once.
+    image : run each job in this container image.
+    """
+    from skymend.adapters.door import run_opened
+    from skymend.pipelines.door import plan_region
+    from skymend.pipelines.region import resolve_paths
+
+    opened = plan_region(resolve_paths(region, Path.cwd()), store)
+    result = run_opened(opened, engine="prefect", cores=cores, image=image, quiet=True)
+    if result.exit_code:
+        raise RuntimeError(result.text())
+    return result.as_json()

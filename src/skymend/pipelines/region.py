@@ -236,7 +236,7 @@ def parse_region(document: Any, base: Path, *, where: str = "region") -> Region:
         region = Region.model_validate(document)
     except ValidationError as error:
         raise _region_error(where, error) from error
-    return _absolute(region, base.resolve())
+    return resolve_paths(region, base)
 
 
 def _region_error(where: str, error: ValidationError) -> ConfigError:
@@ -251,7 +251,10 @@ def _region_error(where: str, error: ValidationError) -> ConfigError:
     )
 
 
-def _absolute(region: Region, base: Path) -> Region:
+def resolve_paths(region: Region, base: Path) -> Region:
+    """Return the region with its relative paths taken from the folder ``base``."""
+    base = base.resolve()
+
     def source(item: Source | None) -> Source | None:
         return None if item is None else item.model_copy(update={"path": base / item.path})
 
