@@ -12,6 +12,13 @@ from typing import Any, Literal
 
 from skymend.core.errors import InternalError
 
+_TYPICAL = {"s1": (0.45, 8.0), "s2": (0.15, 8.0)}
+"""Centre and inverse spread of scaled radar and optical inputs, for nets that flag missing
+values; a net sees contrasts of order one from the first step on."""
+
+_CORRECTION_UNIT = 0.1
+"""Reflectance that a correction of 1 stands for, so that it learns as fast as the weight."""
+
 
 @dataclass(frozen=True, slots=True)
 class Branch:
@@ -56,9 +63,11 @@ class UNetSpec:
     output: str = "s2_target"
     activation: Literal["linear", "relu"] = "linear"
     initializer: Literal["glorot_uniform", "variance_scaling"] = "glorot_uniform"
+    kernel: int = 5
+    """Size of the first and the last convolution."""
     missing: float | None = None
-    """Scaled values at or below this are missing: they are zeroed and flagged in an
-    additional channel. None leaves the inputs alone."""
+    """Scaled values at or below this are missing: they are zeroed, the others centred and
+    amplified, and a channel that tells them apart is added. None leaves the inputs alone."""
     blend: tuple[str, str] | None = None
     """Two optical inputs (before, after): the net then predicts their mixing weight and a
     correction, and starts out as their interpolation in time."""
@@ -82,8 +91,8 @@ class UNetSpec:
         A k x k convolution at factor f reaches ``(k - 1) / 2 * f`` pixels, a transposed 3 x 3
         convolution of stride 2 half of that (decloud.md section 12.1 gives 66 at depth 5).
         """
-        stem, head = 2, 2
-        halvings = sum(2**level for level in range(self.depth))
+        stem = head = self.kernel // 2
+        halvings = self.stride - 1
         extra = 2 if any(b.coarse for b in self.branches) else 0
         return stem + halvings + extra + halvings + head
 
@@ -112,9 +121,7 @@ class _Layers:
             self.made[name] = make()
         return self.made[name]
 
-    def conv(
-        self, name: str, width: int, size: int = 3, stride: int = 1, act: str = "relu"
-    ) -> Any:
+    def conv(self, name: str, width: int, size: int = 3, stride: int = 1, act: str = "relu") -> Any:
         from keras import layers
 
         return self._get(
@@ -177,9 +184,7 @@ def branch_unet(
     keras.Model
         with outputs (batch, rows, columns, bands), the mean first.
     """
-    spec = UNetSpec(
-        tuple(branches), tuple(channels), tuple(widths), tuple(decoder), **options
-    )
+    spec = UNetSpec(tuple(branches), tuple(channels), tuple(widths), tuple(decoder), **options)
     if depth != spec.depth or len(spec.decoder) != depth:
         raise InternalError(
             where=name,
@@ -218,19 +223,19 @@ def _flag_missing(spec: UNetSpec, inputs: dict[str, Any]) -> dict[str, Any]:
     if spec.missing is None:
         return dict(inputs)
     seen = dict(inputs)
-    for key in inputs:
-        if key.startswith(("s1_", "s2_")):
-            valid = _valid(inputs[key], spec.missing)
-            seen[key] = _concat([inputs[key] * valid, valid])
+    for key, tensor in inputs.items():
+        prefix = key.split("_", maxsplit=1)[0]
+        if prefix in _TYPICAL:
+            centre, gain = _TYPICAL[prefix]
+            valid = _valid(tensor, spec.missing)
+            seen[key] = _concat([(tensor - centre) * gain * valid, valid])
     return seen
 
 
-def _encode(
-    spec: UNetSpec, branch: Branch, seen: dict[str, Any], make: _Layers
-) -> dict[int, Any]:
+def _encode(spec: UNetSpec, branch: Branch, seen: dict[str, Any], make: _Layers) -> dict[int, Any]:
     """Return the features of one branch by factor."""
     first = _concat([seen[key] for key in branch.inputs])
-    features = {1: make.conv(branch.stem, spec.widths[0], 5)(first)}
+    features = {1: make.conv(branch.stem, spec.widths[0], spec.kernel)(first)}
     second = make.conv(branch.second, spec.widths[1], 3, 2)(features[1])
     features[2] = _join_half(spec, branch, second, seen, make)
     for level in range(2, spec.depth + 1):
@@ -294,13 +299,13 @@ def _coarse_head(spec: UNetSpec, half: Any, make: _Layers, name: str) -> Any:
 def _sigma(spec: UNetSpec, tensor: Any, make: _Layers) -> Any:
     from keras import layers
 
-    raw = make.conv("sigma", spec.bands, 5, act="softplus")(tensor)
+    raw = make.conv("sigma", spec.bands, spec.kernel, act="softplus")(tensor)
     return layers.Rescaling(0.1, offset=1e-4, name=f"{spec.output}_sigma")(raw)
 
 
 def _mean(spec: UNetSpec, tensor: Any, inputs: dict[str, Any], make: _Layers) -> Any:
     if spec.blend is None:
-        return make.conv(spec.output, spec.bands, 5, act=spec.activation)(tensor)
+        return make.conv(spec.output, spec.bands, spec.kernel, act=spec.activation)(tensor)
     return _blend_head(spec, tensor, inputs)
 
 
@@ -321,14 +326,15 @@ def _blend_head(spec: UNetSpec, tensor: Any, inputs: dict[str, Any]) -> Any:
             fix="set both",
         )
     raw = layers.Conv2D(
-        spec.bands + 1, 5, padding="same", kernel_initializer="zeros", name="blend"
+        spec.bands + 1, spec.kernel, padding="same", kernel_initializer="zeros", name="blend"
     )(tensor)
     before, after = (inputs[key] for key in spec.blend)
     has_before, has_after = _valid(before, spec.missing), _valid(after, spec.missing)
     weight = ops.sigmoid(raw[..., :1] + _first_logit(spec, inputs))
     weight = has_after * (1.0 - has_before * (1.0 - weight))
     mixed = has_before * (1.0 - weight) * before + weight * after
-    return layers.Add(name=spec.output)([mixed, raw[..., 1:]])
+    correction = raw[..., 1:] * _CORRECTION_UNIT
+    return layers.Add(name=spec.output)([mixed, correction])
 
 
 def _first_logit(spec: UNetSpec, inputs: dict[str, Any]) -> Any:

@@ -42,8 +42,8 @@ __all__ = [
 CARD = "card.json"
 WEIGHTS = "model.weights.h5"
 ONNX = "model.onnx"
-_MAX_CARD_BYTES = 4 << 20
-_MAX_FILE_BYTES = 2 << 30
+MAX_CARD_BYTES = 4 << 20
+MAX_FILE_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,9 +77,7 @@ class Bundle:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         path = _verified(self.folder, ONNX, self.card.files)
-        return onnxruntime.InferenceSession(
-            str(path), options, providers=["CPUExecutionProvider"]
-        )
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
     def keras(self) -> Any:
         """Build the architecture and load its weights into it: a keras.Model."""
@@ -143,7 +141,7 @@ def load_bundle(folder: Path) -> Bundle:
 
 def read_card(folder: Path) -> Card:
     """Read and check ``card.json`` alone, without the checksums of the other files."""
-    path = _plain_file(Path(folder), CARD, _MAX_CARD_BYTES)
+    path = _plain_file(Path(folder), CARD, MAX_CARD_BYTES)
     try:
         card = Card.model_validate_json(path.read_bytes())
     except ValidationError as error:
@@ -161,7 +159,7 @@ def read_card(folder: Path) -> Card:
 
 def bundle_hash(folder: Path) -> str:
     """Return the sha256 of ``card.json``, which names the whole bundle."""
-    return _sha256(_plain_file(Path(folder), CARD, _MAX_CARD_BYTES))
+    return _sha256(_plain_file(Path(folder), CARD, MAX_CARD_BYTES))
 
 
 def _check_architecture(path: Path, card: Card) -> None:
@@ -212,7 +210,7 @@ def _plain_file(folder: Path, name: str, limit: int) -> Path:
 
 
 def _verified(folder: Path, name: str, files: dict[str, str]) -> Path:
-    path = _plain_file(folder, name, _MAX_FILE_BYTES)
+    path = _plain_file(folder, name, MAX_FILE_BYTES)
     expected, found = files.get(name, "no sha256 on the card"), _sha256(path)
     if found != expected:
         raise BundleError(

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from skymend.core.encoding import FloatArray
 
-CARD_FORMAT = 1
+CARD_FORMAT: Literal[1] = 1
 
 
 class _Frozen(BaseModel):
@@ -110,6 +110,8 @@ class Calibration(_Frozen):
     """
 
     gaps: tuple[GapScale, ...] = (GapScale(max_days=None, scale=1.0),)
+    sigma: tuple[float, ...] = ()
+    """For nets without an uncertainty head: a constant sigma per band, reflectance."""
 
     def factor(self, gap_days: npt.NDArray[Any]) -> FloatArray:
         """Return the factor per pixel; NaN and endless gaps take the last one.

@@ -33,8 +33,7 @@ _OS2 = _channels("s1_tm1", "s1_t", "s1_tp1", "s2_tm1", "s2_t", "s2_tp1", "dem")
 
 def _pairs(coarse: bool = False) -> tuple[Branch, ...]:
     return tuple(
-        Branch((f"s1_{d}", f"s2_{d}"), coarse=f"s2_20m_{d}" if coarse else None)
-        for d in _DATES
+        Branch((f"s1_{d}", f"s2_{d}"), coarse=f"s2_20m_{d}" if coarse else None) for d in _DATES
     )
 
 
@@ -71,6 +70,7 @@ def _tiny(days: bool) -> UNetSpec:
         decoder=(48, 32, 16),
         skips=(4, 2, 1),
         dem_width=8,
+        kernel=3,
         missing=-0.5,
         blend=("s2_tm1", "s2_tp1"),
         days=("days_tm1", "days_tp1") if days else None,
@@ -90,9 +90,7 @@ ARCHITECTURES: dict[str, UNetSpec] = {
         coarse_bands=6,
         output="s2_t",
     ),
-    "crga-os2-all-bands": UNetSpec(
-        _pairs(coarse=True), (*_OS2, *_COARSE_OS2), coarse_bands=6
-    ),
+    "crga-os2-all-bands": UNetSpec(_pairs(coarse=True), (*_OS2, *_COARSE_OS2), coarse_bands=6),
     "crga-os2-david-all-bands": UNetSpec(
         _pairs(coarse=True), (*_OS2, *_COARSE_OS2), coarse_bands=6, **_DAVID
     ),

@@ -1,0 +1,1 @@
+"""Training: normalisers, samples, augmentation, losses, the loop, validation."""
