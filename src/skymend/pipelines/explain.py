@@ -153,3 +153,53 @@ def check_steps(plan: Plan) -> None:
                 found=f"version {job.version}",
                 fix="plan again with this version of skymend",
             )
+
+
+def reference(*models: Any) -> str:
+    """Return the reference page: every step, then the fields of the given models."""
+    load_all()
+    lines = ["# Reference", "", "Made by `scripts/reference` from the declarations.", ""]
+    for declared in REGISTRY:
+        lines += [f"## Step `{declared.name}`, version {declared.version}", "", declared.summary]
+        inputs = ", ".join(f"`{n}`{'…' if m else ''}" for n, m in declared.input_names().items())
+        outputs = ", ".join(f"`{file}`" for file in declared.outputs.names().values())
+        lines += ["", f"Inputs: {inputs}. Outputs: {outputs}.", ""]
+        lines += [*_table(declared.params.model_fields.items()), ""]
+    for model in _nested(models):
+        lines += [f"## `{model.__name__}`", "", (model.__doc__ or "").strip().splitlines()[0], ""]
+        lines += [*_table(model.model_fields.items()), ""]
+    return "\n".join(lines)
+
+
+def _table(fields: Iterable[tuple[str, Any]]) -> Iterable[str]:
+    rows = list(fields)
+    if not rows:
+        return ["No parameters."]
+    lines = ["| field | type | default | meaning |", "|---|---|---|---|"]
+    for name, info in rows:
+        kind = _type_name(info.annotation)
+        default = "required" if info.is_required() else f"`{info.get_default()!r}`"
+        lines.append(f"| `{name}` | {kind} | {default} | {info.description or ''} |")
+    return lines
+
+
+def _type_name(annotation: Any) -> str:
+    text = annotation.__name__ if isinstance(annotation, type) else str(annotation)
+    for noise in ("typing.", "skymend.pipelines.region.", "skymend.core.step.", "pathlib."):
+        text = text.replace(noise, "")
+    return text.replace("|", "or")
+
+
+def _nested(models: Iterable[Any]) -> list[Any]:
+    """Return the models and those their fields hold, each once, in order."""
+    found: list[Any] = []
+    waiting = list(models)
+    while waiting:
+        model = waiting.pop(0)
+        if model in found:
+            continue
+        found.append(model)
+        for info in model.model_fields.values():
+            parts = getattr(info.annotation, "__args__", ()) or (info.annotation,)
+            waiting += [p for p in parts if hasattr(p, "model_fields")]
+    return found

@@ -1,0 +1,38 @@
+"""``skymend simulate``: write a preset season."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from skymend.core.errors import ConfigError
+from skymend.simulate.scenario import Scenario, demo, tiny
+from skymend.simulate.write import write
+
+_PRESETS = {"demo": demo, "tiny": tiny}
+
+
+def scenario_of(preset: str, *, days: int | None = None, seed: int | None = None) -> Scenario:
+    """Return a preset, with another length or seed if given."""
+    if preset not in _PRESETS:
+        raise ConfigError(
+            where="--preset",
+            expected=" or ".join(sorted(_PRESETS)),
+            found=repr(preset),
+            fix="choose one",
+        )
+    changes = {name: value for name, value in (("days", days), ("seed", seed)) if value is not None}
+    return Scenario.model_validate({**_PRESETS[preset]().model_dump(), **changes})
+
+
+def simulate_preset(
+    folder: Path, preset: str, *, days: int | None = None, seed: int | None = None
+) -> str:
+    """Write a preset season below ``folder`` and say what is there."""
+    scenario = scenario_of(preset, days=days, seed=seed)
+    write(folder, scenario)
+    optical, radar = len(scenario.optical_dates()), len(scenario.radar_passes())
+    rows, columns = scenario.shape
+    return (
+        f"simulated {optical} Sentinel-2 and {radar} Sentinel-1 dates of {rows} x {columns} "
+        f"pixels in {scenario.tile} from {scenario.start} in {folder}"
+    )
