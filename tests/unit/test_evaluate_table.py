@@ -52,17 +52,17 @@ def many(units: int, seed: int = 0) -> list[ScoreRow]:
         level = generator.uniform(0.01, 0.03)
         for method, factor in (("linear", 1.0), ("harmonic", 1.3), ("regression", 0.8)):
             noise = generator.normal(0, 0.001)
-            for gap_class in ("0-10", "10-20", "20-40", ">40"):
-                for stratum in ("stable", "changed"):
-                    rows.append(
-                        row(
-                            date=f"2023{i // 28 + 1:02d}{i % 28 + 1:02d}",
-                            method=method,
-                            gap_class=gap_class,
-                            stratum=stratum,
-                            error=level * factor + noise,
-                        )
-                    )
+            rows.extend(
+                row(
+                    date=f"2023{i // 28 + 1:02d}{i % 28 + 1:02d}",
+                    method=method,
+                    gap_class=gap_class,
+                    stratum=stratum,
+                    error=level * factor + noise,
+                )
+                for gap_class in ("0-10", "10-20", "20-40", ">40")
+                for stratum in ("stable", "changed")
+            )
     return rows
 
 
@@ -89,7 +89,9 @@ def test_interval_agrees_with_a_bootstrap_written_as_a_loop():
     low, high = np.percentile(means, (2.5, 97.5))
     # Monte-Carlo error of a percentile from 4,000 draws is about 2 % of the width
     width = high - low
-    assert line is not None and line.mae.low is not None and line.mae.high is not None
+    assert line is not None
+    assert line.mae.low is not None
+    assert line.mae.high is not None
     assert line.mae.low == pytest.approx(low, abs=0.06 * width)
     assert line.mae.high == pytest.approx(high, abs=0.06 * width)
 
@@ -112,14 +114,18 @@ def test_paired_difference_is_tighter_than_the_two_intervals():
     table = build_table(many(60))
     linear, regression = table.row("linear"), table.row("regression")
     difference = table.difference("regression", "linear")
-    assert linear is not None and regression is not None and difference is not None
+    assert linear is not None
+    assert regression is not None
+    assert difference is not None
     assert difference.mae.value == pytest.approx(regression.mae.value - linear.mae.value, abs=2e-7)
     assert difference.apart
-    assert difference.mae.high is not None and difference.mae.high < 0
+    assert difference.mae.high is not None
+    assert difference.mae.high < 0
     width = difference.mae.high - difference.mae.low
     assert width < linear.mae.high - linear.mae.low
     mirrored = table.difference("linear", "regression")
-    assert mirrored is not None and mirrored.mae.low == -difference.mae.high
+    assert mirrored is not None
+    assert mirrored.mae.low == -difference.mae.high
 
 
 def test_difference_uses_only_units_both_were_scored_on():
