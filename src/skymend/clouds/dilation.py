@@ -50,7 +50,6 @@ def dilate(labels: ByteArray, distance_m: float, resolution_m: float) -> ByteArr
         near = within(labels == label, radius)
         near &= valid
         grown[near] = label
-    # A shadow pixel near a cloud is hidden either way; the cloud's own shape wins.
     return grown
 
 

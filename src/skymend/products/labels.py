@@ -88,6 +88,6 @@ def from_scl(scl: npt.NDArray[np.integer]) -> ByteArray:
     Classes beyond 11 are not defined and become ``NODATA``.
     """
     table = np.full(256, Label.NODATA, np.uint8)
-    for scene_class, label in SCL_LABELS.items():
-        table[scene_class] = label
-    return table[np.minimum(scl, 255).astype(np.uint8, copy=False)]
+    table[list(SCL_LABELS)] = list(SCL_LABELS.values())
+    labels: ByteArray = table[np.minimum(scl, 255).astype(np.uint8, copy=False)]
+    return labels

@@ -39,6 +39,10 @@ class OpticalProduct(Protocol):
     def bands(self) -> tuple[str, ...]:
         """Names of the bands present: ``B02``, ``B8A``, ..."""
 
+    @property
+    def grid(self) -> Grid:
+        """The grid of the finest image there is."""
+
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
         """Return the files that reading ``bands`` and the labels needs.
 
@@ -66,12 +70,8 @@ class OpticalProduct(Protocol):
             if a file is not on the lattice of ``grid``.
         """
 
-    def labels(self, grid: Grid, bands: Sequence[str] = ()) -> ByteArray:
+    def labels(self, grid: Grid) -> ByteArray:
         """Read the provider's mask on ``grid``, before any dilation.
-
-        Parameters
-        ----------
-        bands : bands whose nodata counts, where the product has no edge mask of its own.
 
         Returns
         -------

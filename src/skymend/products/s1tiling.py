@@ -202,9 +202,7 @@ class S1TilingProduct:
 
     def _sibling(self, polarisation: str) -> Path:
         own = f"_{self.name.polarisation.lower()}_"
-        return self.path.with_name(
-            self.path.name.replace(own, f"_{polarisation.lower()}_", 1)
-        )
+        return self.path.with_name(self.path.name.replace(own, f"_{polarisation.lower()}_", 1))
 
     def _image(self, polarisation: str) -> Path:
         path = self._sibling(polarisation)

@@ -20,6 +20,7 @@ import numpy as np
 from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
+from skymend.core.raster import describe
 from skymend.products.labels import from_scl
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
 
@@ -172,6 +173,13 @@ class SafeProduct:
         """
         return read_radiometry(self.path / METADATA)
 
+    @property
+    def grid(self) -> Grid:
+        """Grid of the finest image."""
+        # R10m sorts before R20m and R60m.
+        finest = min(self.images, key=lambda n: self.images[n].parent.name, default="SCL")
+        return describe(self._image(finest)).grid
+
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
         """Return the band images, SCL and the metadata."""
         _ = self.radiometry
@@ -181,12 +189,10 @@ class SafeProduct:
         """Read surface reflectance, (bands, rows, columns); NaN where nodata or saturated."""
         values = np.empty((len(bands), *grid.shape), np.float32)
         for index, band in enumerate(bands):
-            values[index] = read_continuous(
-                self._image(band), grid, self.radiometry.decoding(band)
-            )
+            values[index] = read_continuous(self._image(band), grid, self.radiometry.decoding(band))
         return values
 
-    def labels(self, grid: Grid, bands: Sequence[str] = ()) -> ByteArray:  # noqa: ARG002
+    def labels(self, grid: Grid) -> ByteArray:
         """Read the scene classification as labels; it knows the edge of the swath itself."""
         return from_scl(read_nearest(self._image("SCL"), grid))
 

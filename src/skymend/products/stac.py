@@ -5,6 +5,7 @@ Scale, offset and nodata stand in the item (raster extension), not in the files.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,6 +27,8 @@ from skymend.products.stac_item import CATALOGUES, Item, number, read_document
 
 KIND = "stac"
 POLARISATIONS = ("VV", "VH", "HH", "HV")
+
+_FLATTENED = re.compile("flat|rtc|terrain")
 
 
 def refusal(path: Path) -> str | None:
@@ -145,6 +148,13 @@ class StacOptical:
         """Bands present, sorted."""
         return optical_bands(self.item)
 
+    @property
+    def grid(self) -> Grid:
+        """Grid of the finest image whose file is there."""
+        files = [self.item.file(n) for n in (*self.bands, "SCL") if n in self.item.assets]
+        grids = [describe(f).grid for f in files]
+        return min(grids, key=lambda g: g.resolution)
+
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
         """Return the band files, SCL and the item."""
         return (*(self.item.file(b) for b in bands), self.item.file("SCL"), self.item.path)
@@ -154,12 +164,10 @@ class StacOptical:
         values = np.empty((len(bands), *grid.shape), np.float32)
         for index, band in enumerate(bands):
             path = self.item.file(band)
-            values[index] = read_continuous(
-                path, grid, reflectance_decoding(self.item, band, path)
-            )
+            values[index] = read_continuous(path, grid, reflectance_decoding(self.item, band, path))
         return values
 
-    def labels(self, grid: Grid, bands: Sequence[str] = ()) -> ByteArray:  # noqa: ARG002
+    def labels(self, grid: Grid) -> ByteArray:
         """Read the scene classification as labels; it knows the edge of the swath itself."""
         return from_scl(read_nearest(self.item.file("SCL"), grid))
 
@@ -199,11 +207,11 @@ class StacRadar:
     def convention(self) -> Convention:
         """Convention, as the unit of the first channel says it."""
         unit = self._unit(self.polarisations[0]) if self.polarisations else ""
-        for name in ("sigma0", "gamma0", "beta0"):
-            if name in unit:
-                flattened = name == "gamma0" and any(w in unit for w in ("flat", "rtc", "terrain"))
-                return "gamma0-flattened" if flattened else cast("Convention", name)
-        return "unknown"
+        if "gamma0" in unit:
+            return "gamma0-flattened" if _FLATTENED.search(unit) else "gamma0"
+        if "sigma0" in unit:
+            return "sigma0"
+        return "beta0" if "beta0" in unit else "unknown"
 
     @property
     def relative_orbit(self) -> int | None:

@@ -242,7 +242,7 @@ def local_path(href: str, base: Path, root: Path) -> Path | None:
     Links to servers resolve to the file of the same name in ``base``, where there is one.
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", href) and not href.startswith("file://"):
-        beside = base / Path(href.split("?")[0]).name
+        beside = base / Path(href.split("?", maxsplit=1)[0]).name
         return beside if beside.exists() else None
     target = Path(os.path.normpath(base / unquote(href.removeprefix("file://"))))
     return target if target.is_relative_to(os.path.normpath(root)) else None

@@ -22,6 +22,7 @@ import numpy as np
 from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
+from skymend.core.raster import describe
 from skymend.products.labels import Label, from_maja
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
 
@@ -133,12 +134,21 @@ class TheiaProduct:
         found = (p.name.removeprefix(stem) for p in self.path.glob(f"{stem}*.tif"))
         return tuple(sorted("B" + n.removesuffix(".tif").zfill(2) for n in found))
 
+    @property
+    def grid(self) -> Grid:
+        """Grid of a 10 m band if there is one, else of the first band."""
+        return describe(self._band(self._edge_band)).grid
+
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
-        """Return the band files, the cloud mask and whichever of EDG and MG2 exist."""
-        masks = (self._mask("CLM"), self._mask("EDG"), self._mask("MG2"))
-        if masks[0] is None:
-            raise self._missing("a cloud mask MASKS/*_CLM_R1.tif or *_CLM_R2.tif", "none")
-        return (*(self._band(b) for b in bands), *(m for m in masks if m is not None))
+        """Return the band files, the cloud mask and whichever of EDG and MG2 exist.
+
+        Without EDG, the band that shows where the swath ends belongs to them.
+        """
+        surface, edge = self._mask("MG2"), self._mask("EDG")
+        wanted = [self._band(b) for b in bands]
+        masks = [self._clouds, edge or self._band(self._edge_band)]
+        found = [*wanted, *masks, *([] if surface is None else [surface])]
+        return tuple(dict.fromkeys(found))
 
     def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
         """Read reflectance, (bands, rows, columns); NaN where nodata."""
@@ -147,32 +157,34 @@ class TheiaProduct:
             values[index] = read_continuous(self._band(band), grid, DECODING)
         return values
 
-    def labels(self, grid: Grid, bands: Sequence[str] = ()) -> ByteArray:
-        """Read CLM as labels; ``NODATA`` from EDG, or from the bands where there is no EDG.
-
-        Without EDG and ``bands``, one band is looked at, a 10 m one if there is any.
-        """
-        clouds = self._mask("CLM")
-        if clouds is None:
-            raise self._missing("a cloud mask MASKS/*_CLM_R1.tif or *_CLM_R2.tif", "none")
-        surface = self._mask("MG2")
+    def labels(self, grid: Grid) -> ByteArray:
+        """Read CLM as labels; ``NODATA`` from EDG, or from one band where there is no EDG."""
+        surface, edge = self._mask("MG2"), self._mask("EDG")
         labels = from_maja(
-            read_nearest(clouds, grid), None if surface is None else read_nearest(surface, grid)
+            read_nearest(self._clouds, grid),
+            None if surface is None else read_nearest(surface, grid),
         )
-        edge = self._mask("EDG")
         if edge is not None:
             labels[read_nearest(edge, grid, outside=1) != 0] = Label.NODATA
-            return labels
-        for band in bands or self._any_band():
-            stored = read_nearest(self._band(band), grid, outside=-10000)
+        else:
+            stored = read_nearest(self._band(self._edge_band), grid, outside=-10000)
             labels[stored == -10000] = Label.NODATA
         return labels
 
-    def _any_band(self) -> tuple[str]:
+    @property
+    def _edge_band(self) -> str:
+        """The band whose nodata stands for the edge of the swath, a 10 m one if there is any."""
         fine = [b for b in self.bands if b in _BANDS_10M]
         for band in (*fine, *self.bands):
-            return (band,)
+            return band
         raise self._missing(f"at least one band *_{self.reflectance}_B*.tif", "none")
+
+    @property
+    def _clouds(self) -> Path:
+        path = self._mask("CLM")
+        if path is None:
+            raise self._missing("a cloud mask MASKS/*_CLM_R1.tif or *_CLM_R2.tif", "none")
+        return path
 
     def _band(self, band: str) -> Path:
         short = band[0] + band[1:].lstrip("0")
