@@ -1,8 +1,8 @@
 """Scenes with known truth: the demo, the tests and the benchmarks live on them."""
 
-from skymend.simulate.full_tile import full_tile
+from skymend.simulate.benchmark import full_tile
 from skymend.simulate.scenario import Orbit, Pass, Scenario, demo, tiny
-from skymend.simulate.write import FORMATS, truth, write
+from skymend.simulate.series import FORMATS, truth, write
 
 __all__ = [
     "FORMATS",

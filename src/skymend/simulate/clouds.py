@@ -13,7 +13,7 @@ from skymend.simulate.noise import blur, fractal, generator
 from skymend.simulate.scenario import Scenario
 from skymend.simulate.spectra import sun
 
-_SPELL_BLOCK_DAYS = 62
+_SPELL_BLOCK_DAYS = 76
 _BORDER_PX = 64
 
 
@@ -61,14 +61,14 @@ class Sky:
 def spell(scenario: Scenario, day: date) -> int:
     """Return the number of the cloudy spell that holds a day, or -1.
 
-    Each stretch of 62 days since year 1 has one spell of 22 to 36 days at a place of its own
+    Each stretch of 76 days since year 1 has one spell of 20 to 34 days at a place of its own
     seed; with clear dates only around it, the gap over a pixel reaches 20 to 45 days.
     """
     if not scenario.spells or scenario.cloudiness == 0:
         return -1
     block = day.toordinal() // _SPELL_BLOCK_DAYS
     rng = generator(scenario.seed, "spell", block)
-    length = int(rng.integers(22, 37))
+    length = int(rng.integers(20, 35))
     first = block * _SPELL_BLOCK_DAYS + int(rng.integers(0, _SPELL_BLOCK_DAYS - length))
     return block if first <= day.toordinal() < first + length else -1
 
@@ -84,7 +84,7 @@ def weather(scenario: Scenario, day: date) -> Weather:
     # A cloudiness of 0.5 leaves the draw alone; 0 and 1 push it to the ends.
     power = np.inf if scenario.cloudiness == 0 else 1 / scenario.cloudiness - 1
     draw = float(rng.uniform() ** power)
-    limits = (0.0, 0.0, 0.10, 0.45) if inside >= 0 else (0.36, 0.60, 0.78, 0.86)
+    limits = (0.0, 0.05, 0.22, 0.55) if inside >= 0 else (0.42, 0.68, 0.84, 0.91)
     ranges = ((0.0, 0.01), (0.04, 0.22), (0.22, 0.6), (0.65, 0.92), (1.0, 1.0))
     kind = int(np.searchsorted(limits, draw, side="right"))
     if power == np.inf:
@@ -146,23 +146,24 @@ def _low_clouds(
     Within a spell all dates share half of their field, so that the same places stay hidden.
     """
     broken = now.cover < 0.6
-    field = fractal(shape, rng, slope=2.7 if broken else 3.1, longest_px=110 if broken else 250)
-    detail = fractal(shape, rng, slope=1.9, longest_px=24)
+    field = fractal(shape, rng, slope=3.0 if broken else 3.4, longest_px=90 if broken else 250)
+    detail = fractal(shape, rng, slope=2.3, longest_px=24)
     if now.spell >= 0:
         lasting = generator(scenario.seed, "lasting", now.spell)
         field = 0.7 * field + 0.8 * fractal(shape, lasting, slope=3.0, longest_px=200)
-    field = field + 0.22 * detail
+    field = field + 0.17 * detail
     if now.cover < 0.002:
         return np.zeros(shape, np.float32)
     if now.cover >= 1:
         return np.asarray(1 - np.exp(-(2.6 + 0.7 * field).clip(0.9, None)), np.float32)
     base = np.quantile(field, 1 - now.cover)
-    depth = np.clip(field - base, 0, None) * (4.0 if broken else 3.0)
-    return blur(np.asarray(1 - np.exp(-depth), np.float32), 0.8)
+    depth = np.clip(field - base, 0, None) * (3.2 if broken else 2.2)
+    return blur(np.asarray(1 - np.exp(-depth), np.float32), 1.1)
 
 
 def _cirrus(now: Weather, shape: tuple[int, int], rng: np.random.Generator) -> FloatArray:
-    streaks = fractal(shape, rng, slope=2.9, stretch=(0.45, 1.7), longest_px=300)
+    stretch = (0.6, 1.4) if rng.uniform() < 0.5 else (1.4, 0.6)
+    streaks = fractal(shape, rng, slope=3.6, stretch=stretch, longest_px=300)
     if now.cirrus <= 0:
         return np.zeros(shape, np.float32)
     base = np.quantile(streaks, 1 - now.cirrus)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from skymend.core.errors import ConfigError
 from skymend.simulate.scenario import Scenario, demo, tiny
-from skymend.simulate.write import write
+from skymend.simulate.series import write
 
 _PRESETS = {"demo": demo, "tiny": tiny}
 

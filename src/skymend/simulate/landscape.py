@@ -167,7 +167,7 @@ def _forest(
 ) -> tuple[BoolArray, BoolArray]:
     """Return where forest stands (steep and high ground first) and where it is coniferous."""
     rng = generator(seed, "forest")
-    patches = fractal(shape, rng, slope=2.9, longest_px=150)
+    patches = fractal(shape, rng, slope=3.3, longest_px=110)
     height = (elevation - elevation.mean()) / (elevation.std() + 1e-6)
     score = patches + 0.5 * height
     forest = score > np.quantile(score, 0.82)
@@ -215,14 +215,14 @@ def _town(
         radius = max(share * min(shape[0], 500), 4.0)
         squared = (rows - row) ** 2 + (columns - column) ** 2
         density = np.maximum(density, np.exp(-squared / (2 * radius**2)))
-    ragged = fractal(shape, rng, slope=2.0, longest_px=25)
-    town = (density + 0.12 * ragged > 0.5) & (river_px > 5)
+    ragged = fractal(shape, rng, slope=2.9, longest_px=70)
+    town = (density + 0.16 * ragged > 0.5) & (river_px > 5)
     angle = rng.uniform(0, np.pi / 2)
     along = columns * np.cos(angle) + rows * np.sin(angle)
     across = rows * np.cos(angle) - columns * np.sin(angle)
     streets = (np.mod(along, _STREET_PX * 1.5) < 1) | (np.mod(across, _STREET_PX) < 1)
-    houses = rng.uniform(size=shape).astype(np.float32)
-    built = np.clip(0.15 + 0.55 * density + 0.5 * (houses - 0.5), 0.05, 0.9)
+    houses = fractal(shape, rng, slope=1.4, longest_px=14)
+    built = np.clip(0.08 + 0.55 * density + 0.13 * houses, 0.05, 0.9)
     buildings = np.where(streets, 0.05, built).astype(np.float32)
     gardens = np.where(streets, 0.1, (0.75 - 0.5 * density) * (1 - buildings))
     return town, buildings, gardens.astype(np.float32)

@@ -177,7 +177,7 @@ class Pass:
         return f"s1a_{tile}_{polarisation}_{orbit}_{self.time:%Y%m%dt%H%M%S}.tif"
 
 
-def demo(*, days: int = 150, seed: int = 7) -> Scenario:
+def demo(*, days: int = 150, seed: int = 9) -> Scenario:
     """Return a growing season with harvests: 3.84 km square, 30 optical and 25 radar dates."""
     return Scenario(days=days, seed=seed)
 

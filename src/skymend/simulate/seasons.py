@@ -124,7 +124,7 @@ def season(seed: int, size_px: int, year: int) -> Season:
     plough[0] = np.where(fallow + (peak[1] > 0) > 0, plough[0], NEVER)
     plough[0] = np.where(peak[1] > 0, np.minimum(plough[0], harvest[0] + 16), plough[0])
     wooded = (kind == BROADLEAF) | (kind == CONIFER)
-    felled = wooded & (rng.uniform(size=n) < 0.12)
+    felled = wooded & (rng.uniform(size=n) < 0.04)
     clear_cut = np.where(felled, np.floor(rng.uniform(-50, 290, n)), NEVER)
     start = float(np.floor(rng.uniform(85, 190)))
     return Season(

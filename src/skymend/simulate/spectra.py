@@ -24,7 +24,7 @@ _SPECTRA = {
     "branches": (0.035, 0.048, 0.058, 0.080, 0.110, 0.13, 0.150, 0.160, 0.190, 0.130),
     "water": (0.046, 0.050, 0.032, 0.026, 0.018, 0.016, 0.014, 0.013, 0.008, 0.006),
     "flood": (0.070, 0.092, 0.098, 0.095, 0.070, 0.065, 0.058, 0.055, 0.018, 0.012),
-    "roof": (0.105, 0.130, 0.185, 0.195, 0.205, 0.215, 0.225, 0.230, 0.275, 0.255),
+    "roof": (0.110, 0.128, 0.165, 0.175, 0.185, 0.195, 0.205, 0.210, 0.255, 0.240),
     "asphalt": (0.090, 0.100, 0.107, 0.112, 0.118, 0.122, 0.128, 0.132, 0.150, 0.140),
     "blossom": (0.045, 0.150, 0.130, 0.190, 0.360, 0.440, 0.475, 0.490, 0.215, 0.110),
 }
@@ -148,7 +148,7 @@ def _soil(member: dict[str, float], land: Landscape, state: Surface) -> FloatArr
 def _town(member: dict[str, float], land: Landscape) -> FloatArray:
     paved = 1 - land.buildings - land.gardens
     garden = 0.75 * member["crop"] + 0.25 * member["straw"]
-    roof = member["roof"] * (1 + 0.30 * land.texture)
+    roof = member["roof"] * (1 + 0.16 * land.texture)
     town = land.buildings * roof + land.gardens * garden + paved * member["asphalt"]
     return np.asarray(town, np.float32)
 
