@@ -197,7 +197,7 @@ def doctor(
     paths: Annotated[list[Path], typer.Argument(help="Products or folders.")],
 ) -> None:
     """Say for each path which reader takes it, or why each refuses it."""
-    from skymend.products import diagnose
+    from skymend.products.diagnosis import diagnose
 
     results = [diagnose(path) for path in paths]
     for text, _ in results:
@@ -209,41 +209,42 @@ def doctor(
 def train(
     patches: Annotated[Path, typer.Argument(help="Patch store (folder).")],
     output: Annotated[Path, typer.Option(help="Folder for the bundle.")],
-    architecture: Annotated[str, typer.Option(help="Registered network.")] = "crga-os2-tiny",
+    architecture: Annotated[str, typer.Option(help="See `models list`.")] = "crga-os2-tiny",
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps.")] = 1500,
     batch: Annotated[int, typer.Option(min=1, help="Patches per step.")] = 16,
-    learning_rate: Annotated[float, typer.Option(help="Adam's learning rate.")] = 1e-3,
+    learning_rate: Annotated[float, typer.Option(help="Highest rate of Adam.")] = 4e-3,
     seed: Annotated[int, typer.Option(help="Seed of weights and order.")] = 7,
     cpus: Annotated[int, typer.Option(min=1, help="Threads.")] = 2,
 ) -> None:
-    """Train a network from a patch store; a killed training resumes."""
-    from skymend.training.door import train_from_store
+    """Train a network from a patch store; a killed training resumes to the same weights."""
+    from skymend.training.from_folder import train_folder
+    from skymend.training.train import TrainingSettings
 
-    facts = train_from_store(
-        patches,
-        output,
+    settings = TrainingSettings(
         architecture=architecture,
         steps=steps,
         batch=batch,
         learning_rate=learning_rate,
         seed=seed,
-        cpus=cpus,
     )
-    typer.echo(json.dumps(facts, indent=1, sort_keys=True))
+    trained = train_folder(patches, output, settings, cpus=cpus)
+    typer.echo(json.dumps(trained.bundle.card.metrics, indent=1, sort_keys=True))
 
 
 @models_app.command("list")
-def models_list() -> None:
-    """List the networks that can be trained."""
-    from skymend.models.door import list_architectures
+def models_list(
+    folder: Annotated[Path | None, typer.Argument(help="Store or folder of bundles.")] = None,
+) -> None:
+    """List the networks that can be trained, or the bundles below a folder."""
+    from skymend.models.shelf import describe_architectures, describe_bundles
 
-    typer.echo(list_architectures())
+    typer.echo(describe_architectures() if folder is None else describe_bundles(folder))
 
 
 @models_app.command("show")
 def models_show(bundle: Annotated[Path, typer.Argument(help="Bundle folder.")]) -> None:
     """Show the card of a bundle, after checking its files."""
-    from skymend.models.door import show_bundle
+    from skymend.models.shelf import show_bundle
 
     typer.echo(show_bundle(bundle))
 
@@ -251,23 +252,23 @@ def models_show(bundle: Annotated[Path, typer.Argument(help="Bundle folder.")]) 
 @models_app.command("export")
 def models_export(
     bundle: Annotated[Path, typer.Argument(help="Bundle folder.")],
-    output: Annotated[Path, typer.Argument(help="New folder, or a .zip.")],
+    archive: Annotated[Path, typer.Argument(help="New .zip file.")],
 ) -> None:
-    """Copy a bundle out of the store, verified."""
-    from skymend.models.door import export_bundle
+    """Pack a verified bundle into an archive."""
+    from skymend.models.shelf import export_bundle
 
-    typer.echo(export_bundle(bundle, output))
+    export_bundle(bundle, archive)
 
 
 @models_app.command("import")
 def models_import(
-    source: Annotated[Path, typer.Argument(help="Bundle folder or .zip.")],
-    output: Annotated[Path, typer.Argument(help="New folder.")],
+    archive: Annotated[Path, typer.Argument(help="Archive made by `models export`.")],
+    folder: Annotated[Path, typer.Argument(help="New bundle folder.")],
 ) -> None:
-    """Check a bundle from elsewhere and copy it in."""
-    from skymend.models.door import import_bundle
+    """Check an archived bundle and unpack it."""
+    from skymend.models.shelf import import_bundle
 
-    typer.echo(import_bundle(source, output))
+    import_bundle(archive, folder)
 
 
 @cache_app.command("list")

@@ -103,10 +103,11 @@ def _describe(store: LocalStore, ran: Ran) -> str:
 
 
 def _score_table(store: LocalStore, ran: Ran) -> list[str]:
-    from skymend.evaluate.table import read_table, render_text
+    from skymend.evaluate.table import Table
+    from skymend.evaluate.text import as_text
 
     path = _results(store, ran.plan).get("table")
-    return [render_text(read_table(path))] if path else []
+    return [as_text(Table.model_validate_json(path.read_text()))] if path else []
 
 
 def _results(store: LocalStore, plan: Plan) -> dict[str, Path]:

@@ -202,11 +202,21 @@ def _show_results(plan: Plan, store: LocalStore) -> None:
 
 
 def _show_table(path: Path) -> None:
-    from skymend.evaluate.table import plain_rows, read_table
+    from skymend.evaluate.table import Table
 
-    create_table_artifact(
-        key="scores", table=plain_rows(read_table(path)), description="Errors on hidden pixels"
-    )
+    table = Table.model_validate_json(path.read_text())
+    rows = [
+        {
+            "method": row.method,
+            "gap": row.gap_class,
+            "stratum": row.stratum,
+            "MAE": row.mae.value,
+            "within one sigma": row.coverage.value,
+            "pixels": row.pixels,
+        }
+        for row in table.rows
+    ]
+    create_table_artifact(key="scores", table=rows, description="Errors on hidden pixels")
 
 
 def _show_picture(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skymend.core.errors import InternalError
+from skymend.core.files import write_text
 
 FOLDERS = ("config", "snap-graphs", "tasks", "workflows")
 """The folders that travel in the wheel."""
@@ -50,3 +51,25 @@ def roots() -> tuple[Path, ...]:
     checkout = _PACKAGE.parents[1]
     wheel = _PACKAGE / "_data"
     return (wheel, checkout) if (checkout / "pyproject.toml").is_file() else (wheel,)
+
+
+def copy_out(folder: Path) -> list[Path]:
+    """Copy the data folders out for editing; files that are already there are kept.
+
+    Parameters
+    ----------
+    folder : created if missing.
+
+    Returns
+    -------
+    The files written.
+    """
+    written = []
+    for name in FOLDERS:
+        source = next((root / name for root in roots() if (root / name).is_dir()), None)
+        for file in sorted(source.rglob("*")) if source else []:
+            target = folder / name / file.relative_to(source or file)
+            if file.is_file() and "__pycache__" not in file.parts and not target.exists():
+                write_text(target, file.read_text(encoding="utf-8"))
+                written.append(target)
+    return written

@@ -155,3 +155,21 @@ def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
     with path.open("wb") as target:
         while chunk := source.read(_CHUNK):
             target.write(chunk)
+
+
+def describe_architectures() -> str:
+    """List the registered networks with their inputs, a line each."""
+    from skymend.models.registry import ARCHITECTURES
+
+    lines = []
+    for name, spec in sorted(ARCHITECTURES.items()):
+        lines.append(f"{name:34s} {', '.join(key for key, _ in spec.channels)}")
+    return "\n".join(lines)
+
+
+def describe_bundles(root: Path) -> str:
+    """List the bundles below a folder, a line each."""
+    entries = list_bundles(root)
+    if not entries:
+        return f"no bundle below {root}"
+    return "\n".join(f"{e.folder}  {e.architecture}  {e.parameters} parameters" for e in entries)

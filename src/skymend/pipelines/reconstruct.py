@@ -14,6 +14,7 @@ from typing import Any
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
+from skymend.core.keys import file_sha256
 from skymend.core.plan import FrozenFile, FrozenProduct, Plan, PlanBuilder
 from skymend.core.step import GridParams
 from skymend.pipelines.calendar import regular_dates
@@ -69,6 +70,7 @@ class _Planner:
         self.catalogue = catalogue
         self.builder = PlanBuilder()
         self.wanted = region.reconstruct
+        self.trials: list[str] = []
 
     def plan(self) -> Plan:
         self.scenes = [self._optical(p) for p in self.catalogue.optical]
@@ -105,7 +107,8 @@ class _Planner:
             {"product": identity},
             tags,
         )
-        mask = self.builder.add("mask", self._mask_params(), {"product": identity}, tags)
+        inputs = {"product": identity, "user_mask": self._user_mask(tags["date"])}
+        mask = self.builder.add("mask", self._mask_params(), inputs, tags)
         return Dated(_time(product), optical, mask, product.id)
 
     def _mask_params(self) -> dict[str, Any]:
@@ -113,8 +116,17 @@ class _Planner:
         return {
             "grid": self.grid,
             "dilate_m": mask.dilate_m,
-            "user_mask": mask.user,
+            "snow_is_clear": mask.snow_is_clear,
         }
+
+    def _user_mask(self, date: str) -> str | None:
+        """Return the identity of the user's own mask of a date, if there is one."""
+        if self.region.mask.user is None:
+            return None
+        path = Path(self.region.mask.user.replace("{date}", date))
+        if not path.exists():
+            return None
+        return self.builder.product(_file_product(path, "user-mask", [path]))
 
     def _radar(self, product: FrozenProduct) -> Pass:
         identity = self.builder.product(product)
@@ -141,7 +153,7 @@ class _Planner:
         return {s.optical: self._hide(s, evaluate, external) for s in self.scenes}
 
     def _shape(self, product: FrozenProduct, evaluate: Evaluate) -> str:
-        params = {**self._mask_params(), "grid": None, "user_mask": None}
+        params = {**self._mask_params(), "grid": None}
         tags = {**product.tags, "date": _time(product).strftime("%Y%m%d")}
         return self.builder.add(
             "mask", params, {"product": self.builder.product(product)}, tags
@@ -192,10 +204,14 @@ class _Planner:
             {
                 "grid": self.grid,
                 "layout": training.layout,
-                "patch_px": training.patch_px,
+                "patch_size": training.patch_px,
                 "count": training.patches,
                 "seed": training.seed,
                 "bands": self.wanted.bands,
+                "split_by": training.split_by,
+                "block_m": training.block_m,
+                "buffer_m": training.buffer_m,
+                "snow_is_usable": self.region.mask.snow_is_clear,
             },
             {
                 "stats": stats,
@@ -211,6 +227,7 @@ class _Planner:
             "train",
             {
                 "architecture": training.architecture,
+                "layout": training.layout,
                 "steps": training.steps,
                 "batch": training.batch,
                 "learning_rate": training.learning_rate,
@@ -289,11 +306,11 @@ class _Planner:
             return None
         start, end = self.region.period.times
         inside = [s for s in self.scenes if start <= s.time <= end]
-        trials = [self._trial(s, evaluate) for s in inside]
+        self.trials = [self._trial(s, evaluate) for s in inside]
         return self.builder.add(
             "evaluate",
             {"note": self.region.note, "seed": evaluate.seed},
-            {"trials": trials},
+            {"trials": self.trials},
             {"tile": self.tile},
         )
 
@@ -327,11 +344,13 @@ class _Planner:
         inside = [s for s in self.scenes if start <= s.time <= end]
         inputs: Mapping[str, Any] = {
             "optical": [s.optical for s in inside],
-            "masks": [s.mask for s in inside],
+            "radar": [p.radar for p in self.passes],
             "reconstructions": rebuilt,
+            "trials": self.trials,
             "table": table,
         }
-        return self.builder.add("report", {}, inputs, {"tile": self.tile})
+        params = {"note": self.region.note}
+        return self.builder.add("report", params, inputs, {"tile": self.tile})
 
     def _publish(self, rebuilt: Sequence[str]) -> str:
         return self.builder.add(
@@ -354,9 +373,6 @@ def _inside(time: datetime, training: Training) -> bool:
 
 
 def _bundle_product(folder: Path) -> FrozenProduct:
-    from skymend.core.keys import file_sha256
-
-    files = sorted(p for p in folder.glob("*") if p.is_file())
     if not (folder / "card.json").exists():
         raise ConfigError(
             where=f"reconstruct.model {folder}",
@@ -364,6 +380,10 @@ def _bundle_product(folder: Path) -> FrozenProduct:
             found="no card.json",
             fix="train one with `skymend train`, or name its folder",
         )
+    return _file_product(folder, "bundle", sorted(p for p in folder.glob("*") if p.is_file()))
+
+
+def _file_product(path: Path, kind: str, files: Sequence[Path]) -> FrozenProduct:
     frozen = [FrozenFile(str(p), p.stat().st_size, file_sha256(p)) for p in files]
-    tags = {"id": folder.name, "kind": "bundle"}
-    return FrozenProduct(folder.name, "bundle", str(folder), tags, tuple(frozen))
+    tags = {"id": path.name, "kind": kind}
+    return FrozenProduct(path.name, kind, str(path), tags, tuple(frozen))

@@ -148,13 +148,16 @@ class Training(_Model):
     """Train the region's own network (only if asked)."""
 
     period: Period
-    layout: str = "crga-os2"
-    architecture: str = "crga-os2-tiny"
-    patch_px: int = Field(64, ge=32, multiple_of=32)
+    layout: str = Field("crga-os2-short", description="Acquisition layout (a preset's name).")
+    architecture: str = Field("crga-os2-tiny", description="See `skymend models list`.")
+    patch_px: int = Field(64, ge=64, multiple_of=64)
     patches: int = Field(2000, gt=0)
     steps: int = Field(1500, gt=0, description="Optimiser steps (a fixed budget keeps the key).")
     batch: int = Field(16, gt=0)
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(4e-3, gt=0)
+    split_by: Literal["space", "time", "none"] = "space"
+    block_m: float = Field(2560.0, gt=0, description="Side of a block given to one split.")
+    buffer_m: float = Field(640.0, ge=0, description="Least distance between splits.")
     seed: int = 7
 
 

@@ -1,0 +1,155 @@
+"""One reconstructed date, or a window of it, as GeoTIFF or NetCDF; a whole store as xarray."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from skymend.core import raster
+from skymend.core.encoding import REFLECTANCE
+from skymend.core.errors import ConfigError, StoreError
+from skymend.core.files import store_errors
+from skymend.core.grid import Grid
+from skymend.core.record import Record
+from skymend.core.store import LocalStore
+
+if TYPE_CHECKING:
+    import xarray
+
+STEP = "reconstruct"
+
+
+def open_store(store: Path | str, *, tile: str | None = None) -> xarray.Dataset:
+    """Open the reconstructed series of a store.
+
+    Parameters
+    ----------
+    store : folder of the store.
+    tile : which tile, if there are several.
+
+    Returns
+    -------
+    Dataset with ``reflectance`` and ``uncertainty`` (time, band, y, x) float32, 0..1, NaN
+    where invalid, and ``qa`` (time, y, x) uint8; times in UTC without zone.
+
+    Raises
+    ------
+    StoreError
+        if nothing was reconstructed there.
+    """
+    import xarray
+
+    root = Path(store)
+    series = sorted(_records(root, tile), key=lambda r: r.tags["datetime"])
+    if not series:
+        raise _nothing(root)
+    return xarray.concat([_dataset(root, record) for record in series], dim="time")
+
+
+def export_date(
+    store: Path, date: str, output: Path, *, tile: str | None = None, bounds: str | None = None
+) -> str:
+    """Write one date of a store to a new file.
+
+    Parameters
+    ----------
+    store : folder of the store.
+    date : ``YYYYMMDD``.
+    output : ``.tif`` (reflectance only) or ``.nc`` (with QA and uncertainty).
+    tile : which tile, if there are several.
+    bounds : ``left,bottom,right,top`` in metres in the CRS of the tile.
+    """
+    record = _record(store, date, tile)
+    path = store / record.outputs["reflectance"].path
+    info = raster.describe(path)
+    grid = info.grid if bounds is None else info.grid.clip(_bounds(bounds))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    if output.suffix == ".tif":
+        raster.write_cog(output, raster.read_on(path, grid), grid, info.bands, REFLECTANCE)
+    elif output.suffix == ".nc":
+        _write_netcdf(_dataset(store, record, grid), output)
+    else:
+        raise ConfigError(
+            where=output, expected="a name that ends in .tif or .nc", found=output.suffix or "none",
+            fix="choose one",
+        )  # fmt: skip
+    return f"{output}: {date}, {grid.shape[0]} x {grid.shape[1]} pixels, {', '.join(info.bands)}"
+
+
+def _records(root: Path, tile: str | None) -> Iterator[Record]:
+    for record in LocalStore(root).records():
+        if record.step == STEP and record.status == "done" and tile in {None, record.tags["tile"]}:
+            yield record
+
+
+def _record(root: Path, date: str, tile: str | None) -> Record:
+    found = [r for r in _records(root, tile) if r.tags["date"] == date]
+    if not found:
+        raise _nothing(root, date)
+    tiles = sorted({r.tags["tile"] for r in found})
+    if len(tiles) > 1:
+        raise ConfigError(
+            where="--tile", expected=f"one of {', '.join(tiles)}", found="none", fix="choose one"
+        )
+    return max(found, key=lambda r: (r.started, r.key))
+
+
+def _nothing(root: Path, date: str = "a date") -> StoreError:
+    return StoreError(
+        where=root,
+        expected=f"a reconstruction of {date}",
+        found="none",
+        fix="run a region with an output `reconstruct` into this store",
+    )
+
+
+def _bounds(text: str) -> tuple[float, float, float, float]:
+    try:
+        left, bottom, right, top = (float(part) for part in text.split(","))
+    except ValueError as error:
+        raise ConfigError(
+            where="--bounds",
+            expected="left,bottom,right,top in metres",
+            found=repr(text),
+            fix="give four numbers",
+        ) from error
+    return left, bottom, right, top
+
+
+def _dataset(root: Path, record: Record, grid: Grid | None = None) -> xarray.Dataset:
+    import pandas
+    import xarray
+
+    paths = {name: root / out.path for name, out in record.outputs.items()}
+    info = raster.describe(paths["reflectance"])
+    grid = grid or info.grid
+    window = grid.window_in(info.grid)
+    rows, columns = grid.shape
+    size, left, top = grid.resolution, grid.transform[2], grid.transform[5]
+    time = pandas.Timestamp(record.tags["datetime"]).tz_convert(None)
+    coordinates: dict[str, Any] = {
+        "time": [time],
+        "band": list(info.bands),
+        "y": top - size * (np.arange(rows) + 0.5),
+        "x": left + size * (np.arange(columns) + 0.5),
+    }
+    axes = ("time", "band", "y", "x")
+    return xarray.Dataset(
+        {
+            "reflectance": (axes, raster.read_on(paths["reflectance"], grid)[None]),
+            "uncertainty": (axes, raster.read_on(paths["uncertainty"], grid)[None]),
+            "qa": (("time", "y", "x"), raster.read_labels(paths["qa"], window=window)[None]),
+        },
+        coords=coordinates,
+        attrs={"crs": grid.crs, "tile": record.tags["tile"]},
+    )
+
+
+def _write_netcdf(dataset: xarray.Dataset, output: Path) -> None:
+    part = output.with_name(f".{output.name}.part")
+    with store_errors(output):
+        dataset.to_netcdf(part, engine="scipy")
+        part.replace(output)
