@@ -75,6 +75,8 @@ class Bundle:
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = cpus
         options.inter_op_num_threads = 1
+        # Idle threads sleep, so that reading and writing get the processor meanwhile.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         options.log_severity_level = 3
         path = _verified(self.folder, ONNX, self.card.files)
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])

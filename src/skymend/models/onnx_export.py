@@ -35,7 +35,9 @@ def _convert(model: Any) -> Any:
     ]
 
     def call(*tensors: Any) -> Any:
-        return tuple(model(list(tensors), training=False))
+        named = dict(zip([t.name for t in model.inputs], tensors, strict=True))
+        values = model(named if isinstance(model.input, dict) else list(tensors), training=False)
+        return tuple(values) if isinstance(values, (list, tuple)) else (values,)
 
     function = tf.function(call, input_signature=signature)
     graph, _ = tf2onnx.convert.from_function(function, signature, opset=OPSET)
