@@ -189,7 +189,7 @@ def scene_classes(image: Image, bands: tuple[str, ...]) -> ByteArray:
 
 def _unsigned(values: FloatArray) -> npt.NDArray[np.uint16]:
     numbers = np.clip(np.rint(values * np.float32(1e4)), 1, 65535)
-    return np.nan_to_num(numbers, nan=0).astype(np.uint16)
+    return np.asarray(np.nan_to_num(numbers, nan=0), np.uint16)
 
 
 def _geographic(grid: Grid) -> list[float]:

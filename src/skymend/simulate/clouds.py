@@ -87,9 +87,9 @@ def weather(scenario: Scenario, day: date) -> Weather:
     limits = (0.0, 0.05, 0.22, 0.55) if inside >= 0 else (0.42, 0.68, 0.84, 0.91)
     ranges = ((0.0, 0.01), (0.04, 0.22), (0.22, 0.6), (0.65, 0.92), (1.0, 1.0))
     kind = int(np.searchsorted(limits, draw, side="right"))
-    if power == np.inf:
-        kind = 0
     cover = float(rng.uniform(*ranges[kind]))
+    if scenario.cloudiness == 0:
+        kind, cover = 0, 0.0
     veiled = rng.uniform() < 0.22 and kind > 0
     return Weather(
         cover=cover,

@@ -83,13 +83,19 @@ def write_band(
             else:
                 os.replace(part, path)
     except (RasterioError, OSError) as error:
-        part.unlink(missing_ok=True)
+        _forget(part)
         raise StoreError(
             where=path,
             expected="to write a simulated product",
             found=str(error.__cause__ or error).strip()[:200],
             fix="check free space and permissions of the folder",
         ) from error
+
+
+def _forget(part: Path) -> None:
+    """Remove a half-written file, if there is one."""
+    if part.is_file():
+        part.unlink()
 
 
 def _to_cog(source: Path, path: Path) -> None:

@@ -91,9 +91,7 @@ def swath_edge(scenario: Scenario, day: date) -> BoolArray:
     return slanted(scenario.shape, position, lean=0.21, east_side=bool(east_side))
 
 
-def slanted(
-    shape: tuple[int, int], position: float, *, lean: float, east_side: bool
-) -> BoolArray:
+def slanted(shape: tuple[int, int], position: float, *, lean: float, east_side: bool) -> BoolArray:
     """Return one side of a line close to the ground track (12 degrees off north: lean 0.21)."""
     rows, columns = np.ogrid[: shape[0], : shape[1]]
     line = position * shape[1] - lean * (rows - shape[0] / 2)

@@ -25,7 +25,7 @@ POLARISATIONS = ("VV", "VH")
 
 _WAVENUMBER_PER_CM = 2 * np.pi / 5.547
 _SOIL = {"VV": (-1.138, 1.528, 0.008, 0.71), "VH": (-2.325, -0.01, 0.011, 0.44)}
-_CANOPY = {"VV": (0.095, 0.55), "VH": (0.041, 1.17)}
+_CANOPY = {"VV": (0.076, 0.55), "VH": (0.033, 1.17)}
 _FOREST_DB = {"VV": (-9.2, -8.6), "VH": (-14.6, -14.0)}
 _TOWN_DB = {"VV": -3.5, "VH": -11.0}
 _WATER_DB = {"VV": -19.5, "VH": -27.0}
@@ -64,16 +64,18 @@ def water_cloud(
 ) -> FloatArray:
     """Return sigma nought of vegetation over soil, linear.
 
-    Water cloud model (Attema & Ulaby 1978, Radio Science 13(2), equations 6-8) with a
-    vegetation index as canopy descriptor and coefficients of the size Baghdadi et al. 2017
-    (Remote Sensing 9(9) 969) found for Sentinel-1 over crops and grassland. VH follows
+    Water cloud model (Attema & Ulaby 1978, Radio Science 13(2)):
+    ``A cos(theta) (1 - T2) + T2 ground`` with ``T2 = exp(-2 B V / cos(theta))`` and a
+    vegetation index as V. A and B are such that a dense crop (V = 0.8) scatters as with the
+    coefficients that Baghdadi et al. 2017 (Remote Sensing 9(9) 969) give for Sentinel-1
+    over crops and grassland: about -11.5 dB in VV and -16 dB in VH. VH follows
     biomass, VV mostly loses soil signal, so that VH/VV rises with the canopy
     (Vreugdenhil et al. 2018, Remote Sensing 10(9) 1396).
     """
     a, b = _CANOPY[polarisation]
     weaken = b * (attenuation if polarisation == "VV" else 1.0)
     passed = np.exp(-2 * weaken * canopy / np.cos(theta))
-    return np.asarray(a * canopy * np.cos(theta) * (1 - passed) + passed * ground, np.float32)
+    return np.asarray(a * np.cos(theta) * (1 - passed) + passed * ground, np.float32)
 
 
 def incidence(scenario: Scenario, orbit: Orbit, land: Landscape) -> tuple[FloatArray, FloatArray]:
@@ -106,14 +108,13 @@ def backscatter(scenario: Scenario, acquisition: Pass) -> FloatArray:
     image = np.stack([_mean(scenario, acquisition, p) for p in POLARISATIONS])
     rng = generator(scenario.seed, "speckle", *_address(acquisition))
     gain = 10 ** (rng.normal(0, 0.12, (2, 1, 1)) / 10)
-    image = blur(image, 0.7) * gain * speckle(image.shape, scenario.looks, rng) + _NOISE_FLOOR / 4
-    image[:, _edge(scenario, acquisition)] = np.nan
-    return np.asarray(image, np.float32)
+    level = blur(image, 0.7) * gain + _NOISE_FLOOR / 4
+    observed = np.asarray(level * speckle(image.shape, scenario.looks, rng), np.float32)
+    observed[:, _edge(scenario, acquisition)] = np.nan
+    return observed
 
 
-def speckle(
-    shape: tuple[int, ...], looks: float, rng: np.random.Generator
-) -> FloatArray:
+def speckle(shape: tuple[int, ...], looks: float, rng: np.random.Generator) -> FloatArray:
     """Draw multiplicative speckle: mean 1, variance 1 / looks, neighbours correlated.
 
     White gamma noise of fewer looks is smoothed with a small kernel that restores the
@@ -138,19 +139,27 @@ def _mean(scenario: Scenario, acquisition: Pass, polarisation: str) -> FloatArra
     state = surface(scenario, acquisition.day)
     flat, local = incidence(scenario, acquisition.orbit, land)
     ground = soil(polarisation, local, state.moisture, state.roughness_cm)
-    level = water_cloud(polarisation, local, _wet(scenario, acquisition, state), ground, state.attenuation)
-    level = level * _habit(scenario, acquisition, land)
+    canopy = _wet(scenario, acquisition, state)
+    open_land = water_cloud(polarisation, local, canopy, ground, state.attenuation)
+    open_land *= _habit(scenario, acquisition, land)
     forest = (land.cover == BROADLEAF) | (land.cover == CONIFER)
-    level = np.where(forest, _forest(polarisation, land, state, ground, local), level)
-    level = level * np.sin(flat) / np.sin(local)
-    rng = generator(scenario.seed, "wind", *_address(acquisition))
-    wind = 10 ** (rng.normal(0, 1.3) / 10)
-    water = 10 ** (_WATER_DB[polarisation] / 10) * wind * np.ones_like(level)
-    level = np.where(land.cover == TOWN, _town(scenario, acquisition, land, polarisation), level)
-    level = np.where(land.cover == ROAD, 0.6 * level, level)
-    level = np.where(state.flooded & ~forest, water, level)
-    level = np.where(state.flooded & forest & (polarisation == "VV"), 1.6 * level, level)
-    return np.asarray(np.where(land.cover == WATER, water, level), np.float32)
+    under_trees = state.flooded & (polarisation == "VV")
+    crowns = _forest(polarisation, land, state, ground, local) * np.where(under_trees, 1.6, 1.0)
+    town = _town(scenario, acquisition, land, polarisation)
+    slope = np.sin(flat) / np.sin(local)
+    wet = (land.cover == WATER) | (state.flooded & ~forest)
+    level = np.select(
+        [wet, land.cover == TOWN, forest, land.cover == ROAD],
+        [_water(scenario, acquisition, polarisation), town, crowns * slope, 0.6 * open_land],
+        open_land * slope,
+    )
+    return np.asarray(level, np.float32)
+
+
+def _water(scenario: Scenario, acquisition: Pass, polarisation: str) -> float:
+    """Return open water, roughened by the wind of the pass."""
+    wind_db = generator(scenario.seed, "wind", *_address(acquisition)).normal(0, 1.3)
+    return float(10 ** ((_WATER_DB[polarisation] + wind_db) / 10))
 
 
 def _wet(scenario: Scenario, acquisition: Pass, state: Surface) -> FloatArray:

@@ -111,7 +111,7 @@ def season(seed: int, size_px: int, year: int) -> Season:
     n = land.parcels
     kind = _parcel_cover(seed, size_px)
     shares = np.array([c.share for c in CROPS])
-    crop = rng.choice(len(CROPS), n, p=shares / shares.sum())
+    crop = rng.choice(len(CROPS), n, p=shares / shares.sum()).astype(np.int32)
     crop[kind == GRASS] = -1
     first = [_crop(i) for i in crop]
     second = [_follower(c, rng.uniform()) for c in first]
@@ -129,7 +129,7 @@ def season(seed: int, size_px: int, year: int) -> Season:
     start = float(np.floor(rng.uniform(85, 190)))
     return Season(
         year=year,
-        crop=crop.astype(np.int32),
+        crop=crop,
         rise=rise,
         rise_rate=np.array([[c.rise_rate for c in cs] for cs in (first, second)], np.float32),
         ripe=ripe,
@@ -150,7 +150,7 @@ def _parcel_cover(seed: int, size_px: int) -> IntArray:
     land = landscape(seed, size_px)
     counts = np.zeros((8, land.parcels), np.int64)
     np.add.at(counts, (land.cover.ravel(), land.parcel.ravel()), 1)
-    return counts[1:5].argmax(axis=0).astype(np.int32) + 1
+    return np.asarray(counts[1:5].argmax(axis=0) + 1, np.int32)
 
 
 def _crop(index: int) -> Crop:

@@ -14,12 +14,20 @@ from skymend.core.errors import ConfigError
 from skymend.core.raster import write_cog
 from skymend.simulate.catalogue import Catalogue
 from skymend.simulate.geotiff import write_band
-from skymend.simulate.landscape import landscape
+from skymend.simulate.landscape import (
+    BROADLEAF,
+    CONIFER,
+    FIELD,
+    GRASS,
+    TOWN,
+    WATER,
+    landscape,
+)
 from skymend.simulate.optical import Image, observe
 from skymend.simulate.radar import backscatter
 from skymend.simulate.s1tiling import write_pass
 from skymend.simulate.scenario import Scenario
-from skymend.simulate.seasons import FLOOD, changes
+from skymend.simulate.seasons import CLEAR_CUT, CUT, FLOOD, HARVEST, PLOUGH, changes
 from skymend.simulate.spectra import reflectance
 from skymend.simulate.surface import flood_plain
 from skymend.simulate.theia import write_product
@@ -113,9 +121,6 @@ def change_maps(scenario: Scenario) -> npt.NDArray[np.uint16]:
 
 def _changeable(scenario: Scenario) -> dict[int, npt.NDArray[np.bool_]]:
     """Return where each kind of change can be seen: fields, meadows, forest, not water."""
-    from skymend.simulate.landscape import BROADLEAF, CONIFER, FIELD, GRASS, TOWN, WATER
-    from skymend.simulate.seasons import CLEAR_CUT, CUT, HARVEST, PLOUGH
-
     cover = landscape(scenario.seed, scenario.size_px).cover
     field = cover == FIELD
     forest = (cover == BROADLEAF) | (cover == CONIFER)

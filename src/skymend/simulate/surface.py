@@ -148,7 +148,7 @@ def _vegetation(
     vigour = np.clip(1 + 0.07 * land.variation + 0.025 * land.texture, 0.5, 1.2)
     summer = _summer_drought(t)
     meadow = np.clip(maps["green"] * (1 - 0.25 * summer), 0.18 * (1 - maps["mown"]), 1)
-    leaves = 0.25 + 0.70 * float(_bump(t, 104, 0.13, 302, 0.10))
+    leaves = 0.25 + 0.70 * _bump(t, 104, 0.13, 302, 0.10)
     cover = land.cover
     winter_weeds = np.float32(0.05)
     green = np.select(
@@ -159,23 +159,29 @@ def _vegetation(
     green = np.clip(green * vigour, 0, 0.98) * (1 - felled) + 0.1 * felled
     dry = np.select(
         [cover == FIELD, cover == GRASS, cover == BROADLEAF],
-        [maps["straw"] + maps["stubble"], 0.10 + 0.25 * maps["mown"] + 0.2 * summer, 0.5 * (1 - leaves)],
+        [
+            maps["straw"] + maps["stubble"],
+            0.10 + 0.25 * maps["mown"] + 0.2 * summer,
+            0.5 * (1 - leaves),
+        ],
         0.0,
     )
     dry = np.clip(dry * (1 - felled) + 0.35 * felled, 0, 1 - green)
     straw = np.where(cover == FIELD, maps["straw"], 0.0)
     canopy = np.clip(green + 0.5 * straw, 0, 1)
-    return tuple(np.asarray(a, np.float32) for a in (green, dry, canopy))  # type: ignore[return-value]
+    maps_of = (green, dry, canopy)
+    green, dry, canopy = (np.asarray(a, np.float32) for a in maps_of)
+    return green, dry, canopy
 
 
-def _bump(t: float, rise: float, rise_rate: float, fall: float, fall_rate: float) -> FloatArray:
+def _bump(t: float, rise: float, rise_rate: float, fall: float, fall_rate: float) -> float:
     """Return a double logistic (Beck et al. 2006, RSE 100(3), equation 1), 0..1."""
-    up = logistic(np.float32(rise_rate * (t - rise)))
-    return np.asarray(up - logistic(np.float32(fall_rate * (t - fall))), np.float32)
+    up, down = logistic(np.array([rise_rate * (t - rise), fall_rate * (t - fall)], np.float32))
+    return float(up - down)
 
 
 def _summer_drought(t: float) -> float:
-    return float(_bump(t, 190, 0.08, 265, 0.08))
+    return _bump(t, 190, 0.08, 265, 0.08)
 
 
 def _felled(scenario: Scenario, land: Landscape, day: date) -> FloatArray:

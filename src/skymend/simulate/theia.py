@@ -19,7 +19,7 @@ NODATA = -10000
 def digital_numbers(reflectance: FloatArray) -> npt.NDArray[np.int16]:
     """Return THEIA numbers: reflectance x 10000, -10000 where NaN."""
     numbers = np.rint(np.nan_to_num(reflectance * np.float32(1e4), nan=NODATA))
-    return np.clip(numbers, NODATA, 32767).astype(np.int16)
+    return np.asarray(np.clip(numbers, NODATA, 32767), np.int16)
 
 
 def write_product(folder: Path, scenario: Scenario, day: date, image: Image) -> Path:
