@@ -24,6 +24,7 @@ from skymend.core.files import store_errors, sync_folder
 from skymend.core.keys import job_key
 from skymend.core.plan import PRODUCT_PREFIX, FrozenProduct, Job, Plan
 from skymend.core.record import Record
+from skymend.core.startup import import_rasterio
 from skymend.core.step import REGISTRY, Artifact, Context, Facts, Step
 from skymend.core.store import LocalStore
 from skymend.core.task import Task, load_task
@@ -58,6 +59,7 @@ def run_job(
     SkymendError
         with the exit code of its cause; nothing half-written remains visible.
     """
+    import_rasterio()
     job = plan.job(key)
     task = load_task(job.step)
     with store.lock(job.key):
