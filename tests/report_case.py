@@ -39,7 +39,9 @@ def truth(day: int, fields: np.ndarray, texture: np.ndarray) -> np.ndarray:
     soil = generator.uniform(0.85, 1.2, count)
     g, s = green[fields], soil[fields] * (1 + 0.12 * texture)
     soil_spectrum, leaf = np.array([0.07, 0.10, 0.14, 0.22]), np.array([0.03, 0.06, 0.035, 0.42])
-    mixed = soil_spectrum[:, None, None] * (1 - g) * s + leaf[:, None, None] * g * (1 + 0.05 * texture)
+    mixed = soil_spectrum[:, None, None] * (1 - g) * s + leaf[:, None, None] * g * (
+        1 + 0.05 * texture
+    )
     return mixed.astype(np.float32)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from html import escape
 
 from skymend.evaluate.scores import GAP_CLASSES
-from skymend.evaluate.table import ALL, Table
+from skymend.evaluate.table import ALL, Table, TableRow
 from skymend.report.series import Series
 
 WIDTH = 960
@@ -70,12 +70,12 @@ def shares_chart(series: Series) -> str:
         parts.append(f"{link}<title>{title}</title>{''.join(bars)}</a>")
     shown = [t for t in series.radar_times if axis.has(t)]
     parts += [
-        f'<path class="radar" d="M{axis.x(t):.1f} 147v9"><title>radar {t:%d %b %Y %H:%M} UTC'
+        f'<path class="radar" d="M{axis.x(t):.1f} 149v9"><title>radar {t:%d %b %Y %H:%M} UTC'
         "</title></path>"
         for t in shown
     ]
     if shown:
-        parts.append(f'<text x="{LEFT - 8}" y="155" class="end">radar</text>')
+        parts.append(f'<text x="{LEFT - 8}" y="158" class="end">radar</text>')
     parts.append(_axis_labels(axis, 176))
     return _svg(parts, height, "Share of each date that was observed and rebuilt")
 
@@ -147,40 +147,50 @@ def candidates_chart(series: Series) -> str:
     return _svg(parts, base + 30, "Dates used to rebuild each date")
 
 
-def intervals_chart(table: Table, stratum: str) -> str:
-    """Draw the MAE of every method by gap class with its 95 % interval."""
+def intervals_chart(table: Table, stratum: str, title: str) -> str:
+    """Draw the MAE of every method by gap class with its 95 % interval.
+
+    All strata share one scale, so that their plots can stand side by side.
+    """
     rows = [r for r in table.rows if r.stratum == stratum and r.mae.value is not None]
     if not rows:
         return ""
     top = max(r.mae.high or r.mae.value or 0.0 for r in table.rows)
     _, high, step = _round_range(0.0, top)
-    left, width = 150, 460
-    parts, y = [], 18.0
+    left, width, y = 86, 340, 14.0
+
+    def x(value: float) -> float:
+        return left + value / high * (width - left - 16)
+
+    parts = []
     for gap in (ALL, *GAP_CLASSES):
         group = [r for r in rows if r.gap_class == gap]
-        if not group:
-            continue
-        label = "all gaps" if gap == ALL else f"{gap} days"
-        parts.append(f'<text x="4" y="{y + 4:.1f}" class="strong">{escape(label)}</text>')
-        for row in group:
-            value = row.mae.value or 0.0
-            ends = (row.mae.low or value, row.mae.high or value)
-            a, b, v = (left + x / high * (width - left - 20) for x in (*ends, value))
-            text = f"{row.method}, {label}: MAE {value:.4f} [{ends[0]:.4f}, {ends[1]:.4f}]"
-            number = table.methods.index(row.method) % 5
-            parts.append(f'<g class="m{number}"><title>{escape(text)}</title>')
-            parts.append(f'<path d="M{a:.1f} {y:.1f}H{b:.1f}"/>')
-            parts.append(f'<circle cx="{v:.1f}" cy="{y:.1f}" r="4"/></g>')
-            parts.append(f'<text x="{left - 8}" y="{y + 4:.1f}" class="end">{row.method}</text>')
-            y += 16
-        y += 8
-    ticks, value = [], 0.0
-    while value <= high + step / 2:
-        x = left + value / high * (width - left - 20)
-        ticks.append(f'<path class="rule" d="M{x:.1f} 6V{y - 6:.1f}"/>')
-        ticks.append(f'<text x="{x:.1f}" y="{y + 10:.1f}" class="mid">{value:g}</text>')
-        value = round(value + step, 10)
-    return _svg(ticks + parts, y + 16, "Mean absolute error with 95 % intervals", width)
+        if group:
+            label = "all gaps" if gap == ALL else f"{gap} days"
+            parts.append(f'<text x="0" y="{y + 4:.1f}" class="strong">{escape(label)}</text>')
+            for row in group:
+                parts.append(_interval_mark(table, row, label, x, y))
+                y += 14
+            y += 9
+    ticks = []
+    for n in range(round(high / step) + 1):
+        place = x(n * step)
+        ticks.append(f'<path class="rule" d="M{place:.1f} 4V{y - 8:.1f}"/>')
+        ticks.append(f'<text x="{place:.1f}" y="{y + 6:.1f}" class="mid">{n * step:.3g}</text>')
+    return _svg(ticks + parts, y + 12, f"Mean absolute error, {title}", width)
+
+
+def _interval_mark(
+    table: Table, row: TableRow, label: str, x: Callable[[float], float], y: float
+) -> str:
+    value = row.mae.value or 0.0
+    low, high = row.mae.low or value, row.mae.high or value
+    text = f"{row.method}, {label}: MAE {value:.4f} [{low:.4f}, {high:.4f}]"
+    return (
+        f'<g class="m{table.methods.index(row.method) % 5}"><title>{escape(text)}</title>'
+        f'<path d="M{x(low):.1f} {y:.1f}H{x(high):.1f}"/>'
+        f'<circle cx="{x(value):.1f}" cy="{y:.1f}" r="4"/></g>'
+    )
 
 
 def _grid(axis: TimeAxis, base: float, top: float, marks: Iterable[tuple[float, str]]) -> str:

@@ -137,14 +137,16 @@ def _scores(table: Table | None) -> dict[str, Any] | None:
     strata = []
     for name in (ALL, *STRATA):
         rows = [r for r in table.rows if r.stratum == name]
-        chart = Markup(charts.intervals_chart(table, name))
+        label = STRATUM_LABELS[name]
+        chart = Markup(charts.intervals_chart(table, name, label))
         if rows:
             groups = [_group(g, [r for r in rows if r.gap_class == g]) for g in (ALL, *GAP_CLASSES)]
             shown = [g for g in groups if g["rows"]]
-            strata.append({"label": STRATUM_LABELS[name], "groups": shown, "chart": chart})
+            strata.append({"label": label, "groups": shown, "chart": chart})
     return {
         "table": table,
         "strata": strata,
+        "methods": table.methods,
         "few_units": FEW_UNITS,
         "findings": _findings(table),
         "missing": table.missing,
@@ -222,7 +224,7 @@ def _day(day: Day, shown: Pictures) -> dict[str, Any]:
 
 def _facts(day: Day) -> list[tuple[str, str]]:
     rebuilt = [
-        f"{_percent(share)} {quicklook.QA_NAMES[code]}"
+        f"{_percent(share)} {quicklook.QA_NAMES[code].removeprefix('rebuilt ')}"
         for code, share in sorted(day.qa_shares.items())
         if code != 1 and share > 0
     ]
