@@ -162,12 +162,19 @@ def tiler(options: argparse.Namespace) -> dict[str, float]:
     work = options.folder / "work"
     name = next(iter(predictor.outputs))
     raster = OutputRaster(name, options.folder / "out.tif", BANDS, REFLECTANCE)
-    start, cpu = time.perf_counter(), time.process_time()
+    cpu = [time.process_time()]
+    start = time.perf_counter()
     report = predict_raster(
-        predictor, reader, [raster], _grid(options), work=work, block=options.block
+        predictor,
+        reader,
+        [raster],
+        _grid(options),
+        work=work,
+        block=options.block,
+        progress=lambda share, text: cpu.append(time.process_time()),
     )
     wall = time.perf_counter() - start - report.finishing_seconds
-    return _measured(wall, time.process_time() - cpu, finishing=report.finishing_seconds)
+    return _measured(wall, cpu[-1] - cpu[0], finishing=report.finishing_seconds)
 
 
 def bare(options: argparse.Namespace) -> dict[str, float]:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
-from skymend.core.errors import GridError
+from skymend.core.errors import GridError, ProductError
 from skymend.core.grid import Window
+from skymend.core.raster import describe, gdal_env, open_raster
+
+if TYPE_CHECKING:
+    from rasterio.io import DatasetReader
 
 
 class Reader(Protocol):
@@ -76,27 +81,28 @@ class RasterInput:
 class RasterReader:
     """Inputs that lie in rasters on disk.
 
+    The files stay open between windows, so that blocks shared by neighbouring windows are
+    decoded once; use it as a context manager or call :meth:`close`.
+
     Raises
     ------
+    ProductError
+        if a raster cannot be read or lacks a band.
     GridError
         if a raster has another size than its ratio asks for.
     """
 
     def __init__(self, shape: tuple[int, int], inputs: Mapping[str, RasterInput]) -> None:
-        from skymend.core.raster import describe
-
         self._shape = shape
-        self._inputs = dict(inputs)
-        for name, source in self._inputs.items():
-            expected = tuple(-(-size // source.ratio) for size in shape)
-            found = describe(source.path).grid.shape
-            if found != expected:
-                raise GridError(
-                    where=source.path,
-                    expected=f"{expected[0]} x {expected[1]} pixels for the input {name}",
-                    found=f"{found[0]} x {found[1]}",
-                    fix="bring the raster to the grid of the output (or its 20 m version)",
-                )
+        self._inputs = {name: _OpenInput(source) for name, source in inputs.items()}
+        for name, opened in self._inputs.items():
+            opened.check(name, shape)
+
+    def __enter__(self) -> RasterReader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -105,13 +111,69 @@ class RasterReader:
 
     def read(self, windows: Mapping[str, Window]) -> Mapping[str, FloatArray]:
         """Read each window once."""
-        return {name: self._read(name, window) for name, window in windows.items()}
+        return {name: self._inputs[name].read(window) for name, window in windows.items()}
 
-    def _read(self, name: str, window: Window) -> FloatArray:
-        from skymend.core.raster import read
+    def close(self) -> None:
+        """Close all files; a later window opens them again."""
+        for opened in self._inputs.values():
+            opened.close()
 
-        source = self._inputs[name]
-        values = read(source.path, bands=source.bands, window=window)
-        if source.scale is not None:
-            values = source.scale(values)
+
+class _OpenInput:
+    """A raster that is opened when first read and stays open."""
+
+    def __init__(self, source: RasterInput) -> None:
+        self.source = source
+        self.info = describe(source.path)
+        self.indexes = [self.info.index(band, source.path) for band in source.bands]
+        with open_raster(source.path) as dataset:
+            self._driver = dataset.driver
+        self._dataset: DatasetReader | None = None
+
+    def check(self, name: str, shape: tuple[int, int]) -> None:
+        rows, columns = (-(-size // self.source.ratio) for size in shape)
+        found = self.info.grid.shape
+        if found != (rows, columns):
+            raise GridError(
+                where=self.source.path,
+                expected=f"{rows} x {columns} pixels for the input {name}",
+                found=f"{found[0]} x {found[1]}",
+                fix="bring the raster to the grid of the output (or its 20 m version)",
+            )
+
+    def read(self, window: Window) -> FloatArray:
+        import rasterio
+        from rasterio.errors import RasterioError
+
+        try:
+            if self._dataset is None:
+                with gdal_env():
+                    self._dataset = rasterio.open(self.source.path, driver=self._driver)
+            bounds = tuple((s.start, s.stop) for s in window.slices)
+            stored = self._dataset.read(self.indexes, window=bounds)
+        except RasterioError as error:
+            raise ProductError(
+                where=self.source.path,
+                expected="readable pixels",
+                found=str(error.__cause__ or error)[:160],
+                fix="fetch or write the file again",
+            ) from error
+        values = self._physical(stored)
+        if self.source.scale is not None:
+            values = self.source.scale(values)
         return np.moveaxis(values, 0, -1)
+
+    def _physical(self, stored: npt.NDArray[Any]) -> FloatArray:
+        info = self.info
+        values = stored.astype(np.float32)
+        if info.scale != 1.0 or info.offset != 0.0:
+            values *= np.float32(info.scale)
+            values += np.float32(info.offset)
+        if info.nodata is not None and not np.isnan(info.nodata):
+            values[stored == info.nodata] = np.nan
+        return values
+
+    def close(self) -> None:
+        if self._dataset is not None:
+            self._dataset.close()
+            self._dataset = None
