@@ -58,7 +58,7 @@ def _errors(url: str, document: dict[str, Any]) -> list[str]:
     # alternatives for other kinds of document fail on their type alone: say what else is wrong
     telling = [leaf for leaf in leaves if list(leaf.absolute_path) != ["type"]] or leaves
     places = ("/".join(map(str, leaf.absolute_path)) or "document" for leaf in telling)
-    lines = (f"{p}: {leaf.message[-200:]}" for p, leaf in zip(places, telling, strict=True))
+    lines = (f"{p}: {_short(leaf.message)}" for p, leaf in zip(places, telling, strict=True))
     return sorted(set(lines))
 
 
@@ -68,6 +68,12 @@ def _leaves(error: Any) -> Iterator[Any]:
         yield error
     for inner in error.context or ():
         yield from _leaves(inner)
+
+
+def _short(message: str, limit: int = 240) -> str:
+    """Cut the middle out of a message that quotes half the document."""
+    half = limit // 2
+    return message if len(message) <= limit else f"{message[:half]} ... {message[-half:]}"
 
 
 def _core_url(name: str) -> str:
