@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+
 from tests.nets import david
 
 ROOT = Path(__file__).parents[2]

@@ -10,12 +10,12 @@ import time
 from pathlib import Path
 
 import numpy as np
-from tests.nets import DATES, DAVID_RATIOS
 
 from skymend.core.encoding import REFLECTANCE
 from skymend.core.grid import Grid
 from skymend.inference.predictor import OnnxPredictor
 from skymend.inference.tiler import OutputRaster, predict_raster
+from tests.nets import DATES, DAVID_RATIOS
 
 CHANNELS = {f"s2_{d}": 4 for d in DATES} | {f"s1_{d}": 2 for d in DATES} | {"dem": 1}
 

@@ -4,7 +4,6 @@ import hashlib
 
 import numpy as np
 import pytest
-from tests.nets import probe
 
 from skymend.core.errors import BundleError, ConfigError
 from skymend.fusion.stack import Stack
@@ -18,6 +17,7 @@ from skymend.models.card import (
     Scaling,
 )
 from skymend.models.registry import architecture
+from tests.nets import probe
 
 ARCHITECTURE = "crga-os2-tiny"
 BANDS = ("B02", "B03", "B04", "B08")
@@ -243,9 +243,31 @@ def test_nearest_radar_falls_back_where_the_nearest_is_invalid():
     assert values[0, 3, 4] == np.float32(0.1)
 
 
+def test_hidden_pixels_keep_the_date_and_the_radar_of_the_closest_candidate():
+    optical = stack().optical.copy()
+    optical[:3, :, 5, 5] = np.nan
+    composed = compose(stack(optical=optical), 20.0, 72.0)
+    assert (composed.dated["tm1"][5, 4], composed.dated["tm1"][5, 5]) == (15.0, 8.0)
+    one_sided = stack().optical.copy()
+    one_sided[:2, :, 5, 5] = np.nan
+    composed = compose(stack(optical=one_sided), 20.0, 72.0)
+    assert np.isnan(composed.optical["tm1"][:, 5, 5]).all()
+    assert composed.dated["tm1"][5, 5] == 8.0
+    np.testing.assert_allclose(composed.radar["tm1"][:, 5, 5], 0.01)
+
+
+def test_a_net_without_the_head_takes_the_constants_of_the_card(tmp_path):
+    outputs = card().outputs[:1]
+    scales = (GapScale(max_days=None, scale=2.0),)
+    fixed = Calibration(gaps=scales, sigma=(0.01, 0.02, 0.03, 0.04))
+    estimate = seen(tmp_path, "s2_tp1", outputs=outputs, uncertainty=False, calibration=fixed)
+    np.testing.assert_allclose(estimate.sigma[:, 3, 3], [0.02, 0.04, 0.06, 0.08], rtol=1e-6)
+
+
 def test_compose_leaves_a_missing_side_empty():
     only_after = stack().keep(np.array([False, False, True, True]))
     composed = compose(only_after, 20.0, 72.0)
     assert np.isnan(composed.optical["tm1"]).all()
+    assert np.isnan(composed.dated["tm1"]).all()
     assert np.isinf(composed.gap_days).all()
     assert not composed.outside.any()

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.nets import DATES, DAVID_RATIOS, david
 
 from skymend.core.encoding import REFLECTANCE
 from skymend.core.errors import BundleError, ConfigError, GridError
@@ -19,6 +18,7 @@ from skymend.inference.predictor import KerasPredictor, OnnxPredictor
 from skymend.inference.readers import ArrayReader, RasterInput, RasterReader
 from skymend.inference.streaming import overlap
 from skymend.inference.tiler import OutputRaster, predict_arrays, predict_raster
+from tests.nets import DATES, DAVID_RATIOS, david
 
 CHANNELS = {f"s2_{d}": 4 for d in DATES} | {f"s1_{d}": 2 for d in DATES} | {"dem": 1}
 TOLERANCE = 1e-5

@@ -140,12 +140,15 @@ class Composed:
     optical, radar : acquisition -> (bands, rows, columns) float32, NaN where nothing usable.
     age_days : acquisition (``tm1``, ``tp1``) -> (rows, columns) days from the target, NaN
         likewise.
+    dated : the same, but where nothing is usable the distance of the closest candidate of
+        that side, as for a pixel under a cloud of that date; NaN without any candidate.
     outside : (rows, columns) bool, where an observation beyond the window had to be taken.
     """
 
     optical: dict[str, FloatArray]
     radar: dict[str, FloatArray]
     age_days: dict[str, FloatArray]
+    dated: dict[str, FloatArray]
     outside: npt.NDArray[np.bool_]
 
     @property
@@ -176,9 +179,9 @@ class FittedNetwork:
     def predict(self, block: Stack) -> Estimate:
         """Estimate the target date where ``block.wanted``; NaN elsewhere.
 
-        The mean is clipped to 0..1. Sigma is the uncertainty head times the card's factor
-        for the pixel's gap; for nets without that head, the validation MAE times
-        sqrt(pi / 2) (of a normal error) times that factor, NaN if the card has no MAE.
+        The mean is clipped to 0..1. Sigma is the uncertainty head (the card's constant of the
+        band for nets without one) times the card's factor for the pixel's gap; NaN where the
+        card has neither.
         """
         card = self.method.card
         _check_bands(self.method.bundle, block.bands)
@@ -228,18 +231,36 @@ def compose(block: Stack, window_days: float, radar_gap_hours: float | None) -> 
     found = ~np.isnan(sides["tm1"][1]) | ~np.isnan(sides["tp1"][1])
     gap_days = window_days if radar_gap_hours is None else radar_gap_hours / _HOURS
     age = {name: values[1] for name, values in sides.items()}
-    offsets = {"tm1": -age["tm1"], "t": np.zeros(block.shape, np.float32), "tp1": age["tp1"]}
+    dated = {name: _dated(block, side, age[name], window_days) for name, side in _SIDES}
+    now = np.zeros(block.shape, np.float32)
+    offsets = {"tm1": -dated["tm1"], "t": now, "tp1": dated["tp1"]}
     nothing = np.full((len(block.bands), *block.shape), np.nan, np.float32)
     target = nothing if block.target is None else block.target
     return Composed(
         optical={"tm1": sides["tm1"][0], "t": target, "tp1": sides["tp1"][0]},
         radar={n: nearest_radar(block, offset, gap_days) for n, offset in offsets.items()},
         age_days=age,
+        dated=dated,
         outside=empty & found,
     )
 
 
 _SIDES: tuple[tuple[str, Literal["before", "after"]], ...] = (("tm1", "before"), ("tp1", "after"))
+
+
+def _dated(
+    block: Stack, side: Literal["before", "after"], age_days: FloatArray, window_days: float
+) -> FloatArray:
+    """Date the pixels without a usable observation by the closest candidate.
+
+    A net is trained on patches whose clouds hide the optical pixels of a date, while its
+    distance in time and its radar image are known.
+    """
+    days = block.times - block.target_time
+    own = np.abs(days[days <= 0 if side == "before" else days > 0])
+    own = own[own <= window_days]
+    closest = np.float32(own.min() if len(own) else np.nan)
+    return np.where(np.isnan(age_days), closest, age_days)
 
 
 def nearest_radar(block: Stack, offset_days: FloatArray, max_gap_days: float) -> FloatArray:
@@ -308,7 +329,7 @@ def _physical(spec: InputSpec, composed: Composed, block: Stack) -> FloatArray:
         order = [RADAR_BANDS.index(band) for band in spec.bands]
         return composed.radar[spec.acquisition][order]
     if spec.kind == "days":
-        return composed.age_days[spec.acquisition][np.newaxis]
+        return composed.dated[spec.acquisition][np.newaxis]
     if block.dem is None:
         return np.full((1, *block.shape), np.nan, np.float32)
     return block.dem[np.newaxis]
@@ -324,9 +345,9 @@ def _sigma(
     if card.sigma is not None:
         spread = np.moveaxis(values[card.sigma.name], -1, 0)[order]
     else:
-        error = card.metrics.get("mae_network", math.nan) * math.sqrt(math.pi / 2)
-        spread = np.where(wanted, np.float32(error), np.float32(np.nan))
-        spread = np.repeat(spread[np.newaxis], len(order), axis=0)
+        constant = card.calibration.sigma or (math.nan,) * len(card.bands)
+        each = np.asarray(constant, np.float32)[order][:, np.newaxis, np.newaxis]
+        spread = np.where(wanted, each, np.float32(np.nan))
     scaled = spread * card.calibration.factor(gap_days)
     return np.asarray(np.maximum(scaled, np.float32(SIGMA_FLOOR)), np.float32)
 
