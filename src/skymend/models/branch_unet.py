@@ -115,6 +115,16 @@ class _Layers:
 
     initializer: str
     made: dict[str, Any] = field(default_factory=dict)
+    joins: int = 0
+
+    def join(self, tensors: Sequence[Any]) -> Any:
+        """Concatenate; a name of our own keeps automatic counters out of the saved file."""
+        from keras import layers
+
+        if len(tensors) == 1:
+            return tensors[0]
+        self.joins += 1
+        return layers.Concatenate(name=f"join{self.joins}")(list(tensors))
 
     def _get(self, name: str, make: Callable[[], Any]) -> Any:
         if name not in self.made:
@@ -182,7 +192,8 @@ def branch_unet(
     Returns
     -------
     keras.Model
-        with outputs (batch, rows, columns, bands), the mean first.
+        that takes a dictionary of inputs by name; outputs (batch, rows, columns, bands), the
+        mean first.
     """
     spec = UNetSpec(tuple(branches), tuple(channels), tuple(widths), tuple(decoder), **options)
     if depth != spec.depth or len(spec.decoder) != depth:
@@ -201,16 +212,10 @@ def build(spec: UNetSpec, *, uncertainty: bool = False, name: str = "branch_unet
 
     inputs = {key: keras.Input((None, None, n), name=key) for key, n in spec.channels}
     make = _Layers(spec.initializer)
-    seen = _flag_missing(spec, inputs)
+    seen = _flag_missing(spec, inputs, make)
     pyramids = [_encode(spec, branch, seen, make) for branch in spec.branches]
     outputs = _decode(spec, pyramids, inputs, make, uncertainty)
-    return keras.Model(list(inputs.values()), outputs, name=name)
-
-
-def _concat(tensors: Sequence[Any], name: str | None = None) -> Any:
-    from keras import layers
-
-    return layers.Concatenate(name=name)(list(tensors)) if len(tensors) > 1 else tensors[0]
+    return keras.Model(inputs, outputs, name=name)
 
 
 def _valid(tensor: Any, missing: float) -> Any:
@@ -219,7 +224,7 @@ def _valid(tensor: Any, missing: float) -> Any:
     return ops.cast(tensor[..., :1] > missing, "float32")
 
 
-def _flag_missing(spec: UNetSpec, inputs: dict[str, Any]) -> dict[str, Any]:
+def _flag_missing(spec: UNetSpec, inputs: dict[str, Any], make: _Layers) -> dict[str, Any]:
     if spec.missing is None:
         return dict(inputs)
     seen = dict(inputs)
@@ -228,13 +233,13 @@ def _flag_missing(spec: UNetSpec, inputs: dict[str, Any]) -> dict[str, Any]:
         if prefix in _TYPICAL:
             centre, gain = _TYPICAL[prefix]
             valid = _valid(tensor, spec.missing)
-            seen[key] = _concat([(tensor - centre) * gain * valid, valid])
+            seen[key] = make.join([(tensor - centre) * gain * valid, valid])
     return seen
 
 
 def _encode(spec: UNetSpec, branch: Branch, seen: dict[str, Any], make: _Layers) -> dict[int, Any]:
     """Return the features of one branch by factor."""
-    first = _concat([seen[key] for key in branch.inputs])
+    first = make.join([seen[key] for key in branch.inputs])
     features = {1: make.conv(branch.stem, spec.widths[0], spec.kernel)(first)}
     second = make.conv(branch.second, spec.widths[1], 3, 2)(features[1])
     features[2] = _join_half(spec, branch, second, seen, make)
@@ -250,11 +255,11 @@ def _join_half(
     """Let what comes at half resolution join a branch at factor 2."""
     dem = _elevation(spec, seen, make) if branch.dem else []
     if branch.coarse is None:
-        return _concat([second, *dem])
+        return make.join([second, *dem])
     bands = make.conv("conv1_20m", 64)(seen[branch.coarse])
     if spec.coarse == "fuse":
-        return make.conv("conv2_20m", 128)(_concat([second, bands, *dem]))
-    return _concat([second, make.conv("conv2_20m", 128)(bands), *dem])
+        return make.conv("conv2_20m", 128)(make.join([second, bands, *dem]))
+    return make.join([second, make.conv("conv2_20m", 128)(bands), *dem])
 
 
 def _elevation(spec: UNetSpec, seen: dict[str, Any], make: _Layers) -> list[Any]:
@@ -273,13 +278,13 @@ def _decode(
     uncertainty: bool,
 ) -> list[Any]:
     """Return the outputs: mean, mean of the 20 m bands, sigma (the last two if asked)."""
-    tensor = _concat([p[spec.stride] for p in pyramids])
+    tensor = make.join([p[spec.stride] for p in pyramids])
     half = tensor
     for index, width in enumerate(spec.decoder):
         tensor = make.deconv(f"deconv{index + 1}", width)(tensor)
         factor = 2 ** (spec.depth - 1 - index)
         if factor in spec.skips:
-            tensor = _concat([*(p[factor] for p in pyramids), tensor])
+            tensor = make.join([*(p[factor] for p in pyramids), tensor])
         if factor == 2:
             half = tensor
     outputs = [_mean(spec, tensor, inputs, make)]

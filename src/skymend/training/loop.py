@@ -10,6 +10,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -112,7 +113,7 @@ def _trainer(model: Any, loss: Loss, settings: LoopSettings) -> Any:
 
     outputs = list(model.outputs)
     joined = keras.layers.Concatenate()(outputs) if len(outputs) > 1 else outputs[0]
-    trainer = keras.Model(model.inputs, joined)
+    trainer = keras.Model(model.input, joined)
     warmup = max(1, round(settings.steps * settings.warmup_share))
     schedule = keras.optimizers.schedules.CosineDecay(
         0.0,
@@ -150,7 +151,7 @@ def _epoch(
         feed = feeder.feed(order[first : first + size], rng)
         truth = feed.truth(settings.clear_weight)
         trainer.reset_metrics()
-        losses.append(float(trainer.train_on_batch(list(feed.inputs.values()), truth)))
+        losses.append(float(trainer.train_on_batch(feed.inputs, truth)))
         state.step += 1
     return float(np.mean(losses))
 
@@ -180,13 +181,22 @@ def _save(path: Path, trainer: Any, identity: str, state: LoopState) -> None:
 
 def _restore(path: Path, trainer: Any, identity: str) -> LoopState:
     """Load a checkpoint of the same training; start anew if there is none."""
-    if not path.is_file():
+    stored = _read(path)
+    if stored is None:
         return LoopState()
-    with np.load(path, allow_pickle=False) as stored:
-        meta = json.loads(stored["meta"].tobytes())
-        if meta["identity"] != identity:
-            return LoopState()
-        trainer.set_weights([stored[f"w{i}"] for i in range(len(trainer.get_weights()))])
-        for index, variable in enumerate(trainer.optimizer.variables):
-            variable.assign(stored[f"o{index}"])
+    meta = json.loads(stored["meta"].tobytes())
+    if meta["identity"] != identity:
+        return LoopState()
+    trainer.set_weights([stored[f"w{i}"] for i in range(len(trainer.get_weights()))])
+    for index, variable in enumerate(trainer.optimizer.variables):
+        variable.assign(stored[f"o{index}"])
     return LoopState(int(meta["step"]), list(meta["history"]))
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
+    """Return the arrays of a checkpoint, or None if there is no whole one."""
+    try:
+        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
+            return dict(stored)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return None

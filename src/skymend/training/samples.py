@@ -20,7 +20,9 @@ from skymend.training.normalise import input_specs, kind_of
 
 BoolArray = npt.NDArray[np.bool_]
 
-_DATE = re.compile(r"(?<!\d)(\d{8})(?:[T-]?(\d{6}))?(?!\d)")
+_DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d{2})-?(\d{2})-?(\d{2})(?:[T-]?(\d{2}):?(\d{2}):?(\d{2}))?(?!\d)"
+)
 
 
 class PatchSource(Protocol):
@@ -260,9 +262,11 @@ def sample_days(store: PatchSource) -> FloatArray:
 
 def _seconds(name: str) -> float:
     """Return the time in a scene's identifier, UTC seconds since 1970, or NaN."""
-    for day, time in _DATE.findall(name):
+    for match in _DATE.finditer(name):
+        day, clock = match.groups()[:3], match.groups()[3:]
+        clock = clock if clock[0] else ("12", "00", "00")
         try:
-            moment = datetime.strptime(day + (time or "120000"), "%Y%m%d%H%M%S")
+            moment = datetime.strptime("".join((*day, *clock)), "%Y%m%d%H%M%S")
         except ValueError:
             continue
         return moment.replace(tzinfo=UTC).timestamp()

@@ -83,7 +83,7 @@ def validate(model: Any, feeder: Feeder, indices: npt.NDArray[np.int64]) -> Vali
     found = Validation()
     for chunk in _chunks(indices):
         feed = feeder.feed(chunk)
-        outputs = model.predict_on_batch(list(feed.inputs.values()))
+        outputs = model.predict_on_batch(feed.inputs)
         listed = outputs if isinstance(outputs, (list, tuple)) else [outputs]
         sigma = listed[-1] if len(listed) > 1 and _has_sigma(model) else None
         _collect(found, feed, np.asarray(listed[0]), sigma)
@@ -134,7 +134,7 @@ def calibrate(found: Validation) -> Calibration:
     return Calibration(gaps=_gap_scales(ratio, np.concatenate(found.gap)), sigma=constant)
 
 
-def _gap_scales(ratio: FloatArray, gap: FloatArray) -> tuple[GapScale, ...]:
+def _gap_scales(ratio: npt.NDArray[Any], gap: FloatArray) -> tuple[GapScale, ...]:
     overall = _scale(ratio)
     limits = [np.inf if limit is None else limit for limit in GAP_LIMITS]
     classes = np.searchsorted(limits, np.nan_to_num(gap, nan=np.inf), side="left")
@@ -146,5 +146,5 @@ def _gap_scales(ratio: FloatArray, gap: FloatArray) -> tuple[GapScale, ...]:
     return tuple(scales)
 
 
-def _scale(ratio: FloatArray) -> float:
+def _scale(ratio: npt.NDArray[Any]) -> float:
     return max(float(np.quantile(ratio, ONE_SIGMA)), 1e-3)
