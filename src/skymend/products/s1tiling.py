@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import cast
 
@@ -21,6 +21,7 @@ from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
 from skymend.products.protocols import Convention, Direction
 from skymend.products.radar import read_linear
+from skymend.products.stamps import utc
 
 KIND = "s1tiling"
 
@@ -72,10 +73,9 @@ class Name:
     def time(self) -> datetime:
         """Sensing time, UTC; assumed from the orbit where the name has ``txxxxxx``."""
         if self.clock != "xxxxxx":
-            return datetime.strptime(self.day + self.clock, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
-        day = datetime.strptime(self.day, "%Y%m%d").replace(tzinfo=UTC)
+            return utc(self.day, self.clock)
         longitude = int(self.tile[:2]) * 6 - 183
-        return day + timedelta(hours=(_LOCAL_HOUR[self.orbit_pass] - longitude / 15) % 24)
+        return utc(self.day) + timedelta(hours=(_LOCAL_HOUR[self.orbit_pass] - longitude / 15) % 24)
 
     @property
     def id(self) -> str:

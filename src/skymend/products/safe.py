@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from xml.etree import ElementTree
@@ -23,6 +23,7 @@ from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.labels import from_scl
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.stamps import utc
 
 KIND = "safe-l2a"
 METADATA = "MTD_MSIL2A.xml"
@@ -65,7 +66,7 @@ class Name:
             return None
         letter, level, stamp, major, minor, orbit, tile, made = match.groups()
         try:
-            time = datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+            time = utc(*stamp.split("T"))
         except ValueError:
             return None
         baseline = (int(major), int(minor))

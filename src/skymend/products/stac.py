@@ -145,14 +145,13 @@ class StacOptical:
 
     @property
     def bands(self) -> tuple[str, ...]:
-        """Bands present, sorted."""
-        return optical_bands(self.item)
+        """Bands whose files are there, sorted."""
+        return tuple(b for b in optical_bands(self.item) if self.item.has(b))
 
     @property
     def grid(self) -> Grid:
         """Grid of the finest image whose file is there."""
-        files = [self.item.file(n) for n in (*self.bands, "SCL") if n in self.item.assets]
-        grids = [describe(f).grid for f in files]
+        grids = [describe(self.item.file(name)).grid for name in (*self.bands, "SCL")]
         return min(grids, key=lambda g: g.resolution)
 
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:

@@ -154,6 +154,13 @@ class Item:
             raise self.lacking(f"the file {path.name} of the band {name}", "no such file")
         return path
 
+    def has(self, name: str) -> bool:
+        """Tell whether the file of a band is there."""
+        try:
+            return self.file(name).exists()
+        except ProductError:
+            return False
+
     def grid_of(self, name: str) -> tuple[str | None, list[float] | None]:
         """Return CRS code and bounds (left, bottom, right, top) that the item claims."""
         asset = self.assets[name].document if name in self.assets else {}

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -25,6 +25,7 @@ from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.labels import Label, from_maja
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.stamps import utc
 
 KIND = "theia"
 
@@ -53,12 +54,12 @@ class Name:
             return None
         letter, day, clock, milliseconds, tile, _, major, minor = match.groups()
         try:
-            time = datetime.strptime(day + clock + milliseconds, "%Y%m%d%H%M%S%f")
+            time = utc(day, clock, milliseconds)
         except ValueError:
             return None
         return cls(
             f"sentinel-2{letter.lower()}",
-            time.replace(tzinfo=UTC),
+            time,
             tile,
             (int(major), int(minor)),
         )

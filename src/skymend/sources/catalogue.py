@@ -36,7 +36,7 @@ def search(path: Path, question: Question, *, strict: bool) -> SearchResult:
         except ProductError as error:
             if strict:
                 raise
-            reason = f"no {error.expected}: {error.found}"
+            reason = f"expected {error.expected}, found {error.found}"
         if reason is not None:
             rejected.append(Rejection(item.path, reason))
         else:

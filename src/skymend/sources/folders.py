@@ -144,7 +144,7 @@ def _radar_candidate(
     try:
         wanted = opened.files(question.polarisations)
     except ProductError as error:
-        rejected += [Rejection(f, f"no {error.expected}") for f in files]
+        rejected += [Rejection(f, f"expected {error.expected}") for f in files]
         return None
     name = opened.name
     tags = {

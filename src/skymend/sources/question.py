@@ -123,7 +123,9 @@ def settle(
         except ProductError as error:
             if strict:
                 raise
-            rejected.append(Rejection(candidate.path, f"no {error.expected}: {error.found}"))
+            rejected.append(
+                Rejection(candidate.path, f"expected {error.expected}, found {error.found}")
+            )
     return SearchResult(
         tuple(sorted(products, key=lambda p: (p.time, p.id))),
         tuple(sorted(rejected, key=lambda r: (str(r.path), r.reason))),
