@@ -80,7 +80,8 @@ class _Planner:
         self.bundle = self._bundle()
         rebuilt = self._reconstructions()
         table = self._evaluate()
-        targets = [self._report(rebuilt, table), self._publish(rebuilt)]
+        report = self._report(rebuilt, table)
+        targets = [report, self._publish(rebuilt, report, table)]
         return self.builder.build(
             NAME,
             f"{self.region.name}-{self.tile}",
@@ -352,9 +353,12 @@ class _Planner:
         params = {"note": self.region.note}
         return self.builder.add("report", params, inputs, {"tile": self.tile})
 
-    def _publish(self, rebuilt: Sequence[str]) -> str:
+    def _publish(self, rebuilt: Sequence[str], report: str, table: str | None) -> str:
         return self.builder.add(
-            "publish", {}, {"reconstructions": rebuilt}, {"tile": self.tile}
+            "publish",
+            {"id": f"skymend-{self.tile}"},
+            {"reconstructions": rebuilt, "report": report, "table": table},
+            {"tile": self.tile},
         )
 
 

@@ -96,7 +96,11 @@ def _search(
     bounds = times or (_EARLIEST, _LATEST)
     frozen = opened.freeze(result.products, bounds)
     opened.save()
-    rejected = tuple(f"{r.path.name}: {r.reason}" for r in result.rejected)
+    rejected = tuple(
+        f"{r.path.name}: {r.reason}"
+        for r in result.rejected
+        if "outside the period" not in r.reason
+    )
     return frozen.products, (*frozen.notes, *_condensed(rejected))
 
 
