@@ -107,7 +107,7 @@ class Table(_Frozen):
     @property
     def methods(self) -> tuple[str, ...]:
         """Methods in the order they are shown."""
-        return tuple(sorted({row.method for row in self.rows}, key=_method_order))
+        return tuple(sorted({row.method for row in self.rows}, key=method_order))
 
     def row(self, method: str, gap_class: str = ALL, stratum: str = ALL) -> TableRow | None:
         """Return one row, or None where nothing was scored."""
@@ -227,7 +227,7 @@ class _Sums:
         gaps, strata = (ALL, *GAP_CLASSES), (ALL, *STRATA)
         return sorted(
             (key for key, sums in self.groups.items() if sums[:, 0].any()),
-            key=lambda k: (strata.index(k[2]), gaps.index(k[1]), _method_order(k[0])),
+            key=lambda k: (strata.index(k[2]), gaps.index(k[1]), method_order(k[0])),
         )
 
 
@@ -337,5 +337,6 @@ def _negated(i: Interval) -> Interval:
     return Interval(value=value, low=high, high=low)
 
 
-def _method_order(name: str) -> tuple[int, str]:
+def method_order(name: str) -> tuple[int, str]:
+    """Return the sort key that shows simple methods before elaborate ones."""
     return (_METHODS.index(name) if name in _METHODS else len(_METHODS), name)

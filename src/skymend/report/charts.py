@@ -141,7 +141,7 @@ def candidates_chart(series: Series) -> str:
             text = f"{day.time:%d %b %Y} from {c.date}: {state}"
             kind = "used" if c.used else "unused"
             parts.append(_dot(axis.x(time), y, min(4.0, pitch * 0.32), kind, text))
-        x, half = axis.x(day.time), pitch * 0.36
+        x, half = axis.x(_midnight(day.time.date())), pitch * 0.36
         parts.append(f'<path class="self" d="M{x:.1f} {y - half:.1f}v{2 * half:.1f}"/>')
     parts.append(_axis_labels(axis, base + 20))
     return _svg(parts, base + 30, "Dates used to rebuild each date")
@@ -258,8 +258,9 @@ def _midnight(day: date) -> datetime:
 
 
 def _parse(text: str) -> datetime | None:
+    """Return midnight of a date, so that candidates of one day line up; None if unreadable."""
     try:
         found = datetime.fromisoformat(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    return _midnight(found.date())

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 from skymend.evaluate.scores import GAP_CLASSES, STRATA, ScoreRow
-from skymend.evaluate.table import ALL, FEW_UNITS, Table, TableRow
+from skymend.evaluate.table import ALL, FEW_UNITS, Table, TableRow, method_order
 from skymend.evaluate.text import GAP_LABELS, STRATUM_LABELS, number
 from skymend.report import charts, quicklook
 from skymend.report.series import Candidate, Day, Pictures, Series, pictures
@@ -82,6 +82,7 @@ def render_page(
         summary=_summary(series),
         scores=_scores(table),
         hidden=_hidden(trials),
+        scored=sorted({row.method for row in trials}, key=method_order),
         days=[_day(d, p) for d, p in pictures(series, _size(len(series.days), max_px))],
         qa_names=quicklook.QA_NAMES,
         ramp=quicklook.ramp_css(),
