@@ -55,8 +55,8 @@ def test_ramps_of_neighbours_sum_to_one(size, margin):
     np.testing.assert_allclose(shared, 1.0, atol=1e-6)
 
 
-def test_bounding_starts_at_whole_units():
+def test_bounding_covers_whole_units_inside_the_image():
     wanted = np.zeros((50, 70), bool)
     assert bounding(wanted, 8) is None
     wanted[13, 41] = wanted[20, 66] = True
-    assert bounding(wanted, 8) == Window(8, 40, 13, 27)
+    assert bounding(wanted, 8) == Window(8, 40, 16, 30)

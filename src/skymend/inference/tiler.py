@@ -9,6 +9,7 @@ input, and an output pixel is NaN where none of the inputs that count as evidenc
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,7 +27,10 @@ from skymend.inference.predictor import Predictor
 from skymend.inference.readers import ArrayReader, Reader
 from skymend.inference.sink import OutputRaster, Sink
 from skymend.inference.streaming import overlap
-from skymend.inference.windows import blocks, bounding
+from skymend.inference.windows import bounding
+
+_STEP = 128
+"""Windows shrink to the wanted pixels in steps of this, so that few shapes occur."""
 
 __all__ = ["OutputRaster", "TilerReport", "predict_arrays", "predict_raster"]
 
@@ -68,11 +72,13 @@ def predict_arrays(
     job = CellPredictor(predictor, ArrayReader(shape, inputs), block, evidence)
     asked = np.ones(shape, np.bool_) if wanted is None else wanted
     image = {n: np.full((*shape, c), np.nan, np.float32) for n, c in predictor.outputs.items()}
-    area = bounding(asked, job.tiling.unit)
-    for cell in blocks(area, job.tiling.cell) if area is not None else ():
-        if asked[cell.slices].any():
-            for name, values in job.predict(cell, job.read(cell, asked[cell.slices])).items():
-                image[name][cell.slices] = values
+    for cell in job.tiling.cells():
+        part = bounding(asked[cell.slices], math.lcm(job.tiling.unit, _STEP))
+        if part is not None:
+            window = Window(cell.row + part.row, cell.column + part.column, part.rows, part.columns)
+            predicted = job.predict(window, job.read(window, asked[window.slices]))
+            for name, values in predicted.items():
+                image[name][window.slices] = values
     return image
 
 

@@ -143,12 +143,12 @@ def blocks(window: Window, size: int) -> Iterator[Window]:
 
 
 def bounding(wanted: npt.NDArray[np.bool_], unit: int) -> Window | None:
-    """Return the smallest window around all wanted pixels that starts at whole units.
+    """Return the smallest window of whole units around all wanted pixels.
 
     Parameters
     ----------
     wanted : (rows, columns) bool.
-    unit : row and column of the window are multiples of it.
+    unit : the window starts and ends at multiples of it, or at the edge of the array.
 
     Returns
     -------
@@ -157,8 +157,11 @@ def bounding(wanted: npt.NDArray[np.bool_], unit: int) -> Window | None:
     rows, columns = (np.flatnonzero(wanted.any(axis=axis)) for axis in (1, 0))
     if not len(rows):
         return None
-    row, column = (int(first) // unit * unit for first in (rows[0], columns[0]))
-    return Window(row, column, int(rows[-1]) + 1 - row, int(columns[-1]) + 1 - column)
+    (top, bottom), (left, right) = (
+        (int(found[0]) // unit * unit, min(round_up(int(found[-1]) + 1, unit), size))
+        for found, size in zip((rows, columns), wanted.shape, strict=True)
+    )
+    return Window(top, left, bottom - top, right - left)
 
 
 def ramp(size: int, margin: int) -> FloatArray:
