@@ -304,7 +304,7 @@ class StoreWriter:
             )
         descriptor, start = self._files[key]
         size = self._bytes(spec)
-        with store_errors(self.part / f"{key}.npy"):
+        with store_errors(self._work(key)):
             for index, sample in zip(indices, stored, strict=True):
                 _write_at(descriptor, sample.tobytes(), start + int(index) * size)
 
@@ -317,20 +317,32 @@ class StoreWriter:
         return np.frombuffer(b"".join(parts), spec.dtype).reshape(-1, *spec.shape).copy()
 
     def finish(self, card: StoreCard) -> StoreCard:
-        """Write table and card, then move the store into place; return the card with its hash."""
+        """Write table and card, then move the store into place; return the card with its hash.
+
+        Samples written one by one leave the arrays in small pieces, on the disk and in the page
+        cache. One sequential copy of each makes them whole: batches then come as fast as from
+        memory (large folios), also from a disk that seeks.
+        """
         with store_errors(self.part):
             np.save(self.part / SAMPLES, self.samples, allow_pickle=False)
             self._close()
+            digests = {SAMPLES: _digest(self.part / SAMPLES)}
+            for name in self.keys:
+                digests[f"{name}.npy"] = _copy(self._work(name), self.part / f"{name}.npy")
+                self._work(name).unlink()
         keys = tuple(self.keys.values())
-        document = {**card.model_dump(), "keys": keys, "data_hash": data_hash(self.part, keys)}
+        document = {**card.model_dump(), "keys": keys, "data_hash": _total(digests)}
         done = StoreCard.model_validate(document)
         write_text(self.part / "card.json", done.model_dump_json(indent=1) + "\n")
         with store_errors(self.folder):
             os.replace(self.part, self.folder)
         return done
 
+    def _work(self, name: str) -> Path:
+        return self.part / f".{name}.work"
+
     def _create(self, key: KeySpec) -> tuple[int, int]:
-        path = self.part / f"{key.name}.npy"
+        path = self._work(key.name)
         shape = (len(self.samples), *key.shape)
         header = {
             "descr": np.lib.format.dtype_to_descr(key.dtype),
@@ -360,14 +372,27 @@ def _write_at(descriptor: int, data: bytes, offset: int) -> None:
         done += os.pwrite(descriptor, data[done:], offset + done)
 
 
+def _copy(source: Path, goal: Path) -> str:
+    """Copy a file in one long sequential write and return its sha256."""
+    digest = hashlib.sha256()
+    with source.open("rb") as reader, goal.open("wb") as writer:
+        while chunk := reader.read(_CHUNK):
+            digest.update(chunk)
+            writer.write(chunk)
+    return digest.hexdigest()
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _total(digests: Mapping[str, str]) -> str:
+    lines = "".join(f"{name} {digest}\n" for name, digest in sorted(digests.items()))
+    return hashlib.sha256(lines.encode()).hexdigest()
+
+
 def data_hash(folder: Path, keys: Iterable[KeySpec]) -> str:
     """Return the sha256 over names and contents of the arrays and the table of samples."""
-    names = sorted([SAMPLES, *(f"{key.name}.npy" for key in keys)])
-    total = hashlib.sha256()
-    for name in names:
-        part = hashlib.sha256()
-        with (folder / name).open("rb") as stream:
-            while chunk := stream.read(_CHUNK):
-                part.update(chunk)
-        total.update(f"{name} {part.hexdigest()}\n".encode())
-    return total.hexdigest()
+    names = [SAMPLES, *(f"{key.name}.npy" for key in keys)]
+    return _total({name: _digest(folder / name) for name in names})

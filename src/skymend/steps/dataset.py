@@ -24,6 +24,7 @@ from skymend.steps.patch_stats import scene_id
 if TYPE_CHECKING:
     from skymend.patches.cut import Sources
     from skymend.patches.index import CellIndex
+    from skymend.patches.layout import Layout
     from skymend.patches.split import Part
 
 
@@ -93,7 +94,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     sampled = draw_samples(
         index,
         layout,
-        _parts(index, params),
+        _parts(index, layout, params),
         {name: round(share * params.count) for name, share in shares.items()},
         seed=params.seed,
         max_per_cell=params.max_per_cell,
@@ -141,9 +142,10 @@ def _usable_tables(inputs: Inputs) -> list[Path]:
     return paths
 
 
-def _parts(index: CellIndex, params: Params) -> dict[str, Part]:
+def _parts(index: CellIndex, layout: Layout, params: Params) -> dict[str, Part]:
     import numpy as np
 
+    from skymend.patches.search import TupleSearch
     from skymend.patches.split import no_split, split_by_space, split_by_time
 
     if params.split_by == "none":
@@ -158,6 +160,7 @@ def _parts(index: CellIndex, params: Params) -> dict[str, Part]:
         block_m=params.block_m,
         buffer_m=params.buffer_m,
         rng=np.random.default_rng(params.seed),
+        weights=TupleSearch(index, layout, seed=params.seed).counts.sum(axis=1),
     )
 
 
