@@ -26,7 +26,7 @@ def test_sun_at_solar_noon_of_the_solstice():
     minutes = 12 * 60 + 1.8 - (left + right) / 2 * 4
     noon = datetime(2018, 6, 21, tzinfo=UTC) + timedelta(minutes=minutes)
     zenith, azimuth = sun(scenario, noon)
-    assert zenith == pytest.approx((bottom + top) / 2 - 23.44, abs=0.05)
+    assert zenith == pytest.approx((bottom + top) / 2 - 23.44, abs=0.1)
     # Half a minute of time is 0.3 degree of azimuth this high in the sky.
     assert azimuth == pytest.approx(180, abs=0.5)
 

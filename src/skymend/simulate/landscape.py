@@ -118,7 +118,7 @@ def _river(seed: int, shape: tuple[int, int]) -> tuple[FloatArray, float]:
 
 def _elevation(seed: int, shape: tuple[int, int], river_px: FloatArray) -> FloatArray:
     rng = generator(seed, "terrain")
-    relief = fractal(shape, rng, slope=3.6, longest_px=420)
+    relief = fractal(shape, rng, slope=4.0, longest_px=420)
     valley = 1 - np.exp(-((river_px / 55.0) ** 2))
     hills = 175 + 45 * valley + (6 + 34 * valley) * relief
     return np.asarray(hills, np.float32)

@@ -25,7 +25,7 @@ POLARISATIONS = ("VV", "VH")
 
 _WAVENUMBER_PER_CM = 2 * np.pi / 5.547
 _SOIL = {"VV": (-1.138, 1.528, 0.008, 0.71), "VH": (-2.325, -0.01, 0.011, 0.44)}
-_CANOPY = {"VV": (0.076, 0.55), "VH": (0.033, 1.17)}
+_CANOPY = {"VV": (0.076, 0.55), "VH": (0.0386, 0.55)}
 _FOREST_DB = {"VV": (-9.2, -8.6), "VH": (-14.6, -14.0)}
 _TOWN_DB = {"VV": -3.5, "VH": -11.0}
 _WATER_DB = {"VV": -19.5, "VH": -27.0}
@@ -66,9 +66,10 @@ def water_cloud(
 
     Water cloud model (Attema & Ulaby 1978, Radio Science 13(2)):
     ``A cos(theta) (1 - T2) + T2 ground`` with ``T2 = exp(-2 B V / cos(theta))`` and a
-    vegetation index as V. A and B are such that a dense crop (V = 0.8) scatters as with the
-    coefficients that Baghdadi et al. 2017 (Remote Sensing 9(9) 969) give for Sentinel-1
-    over crops and grassland: about -11.5 dB in VV and -16 dB in VH. VH follows
+    vegetation index as V. A and B are such that a dense crop (V = 0.8) scatters about
+    -11.5 dB in VV and -16 dB in VH, and VH loses about 1 dB with a mown meadow and 3 dB with a
+    removed crop, the size of Sentinel-1 observations over crops and grassland
+    (Baghdadi et al. 2017, Remote Sensing 9(9) 969; Veloso et al. 2017, RSE 199). VH follows
     biomass, VV mostly loses soil signal, so that VH/VV rises with the canopy
     (Vreugdenhil et al. 2018, Remote Sensing 10(9) 1396).
     """

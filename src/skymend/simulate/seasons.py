@@ -126,7 +126,6 @@ def season(seed: int, size_px: int, year: int) -> Season:
     wooded = (kind == BROADLEAF) | (kind == CONIFER)
     felled = wooded & (rng.uniform(size=n) < 0.04)
     clear_cut = np.where(felled, np.floor(rng.uniform(-50, 290, n)), NEVER)
-    start = float(np.floor(rng.uniform(85, 190)))
     return Season(
         year=year,
         crop=crop,
@@ -140,8 +139,15 @@ def season(seed: int, size_px: int, year: int) -> Season:
         cuts=_cuts(crop, kind, rng),
         clear_cut=clear_cut.astype(np.float32),
         attenuation=np.array([[c.attenuation for c in cs] for cs in (first, second)], np.float32),
-        flood=(start, start + float(np.floor(rng.uniform(8, 17)))),
+        flood=_flood(seed, year),
     )
+
+
+def _flood(seed: int, year: int) -> tuple[float, float]:
+    """Draw the first and last day of the season's flood, between spring and midsummer."""
+    rng = generator(seed, "flood", year)
+    first = float(rng.integers(95, 190))
+    return first, first + float(rng.integers(8, 17))
 
 
 @lru_cache(maxsize=2)

@@ -92,7 +92,7 @@ def truth(scenario: Scenario, day: date) -> FloatArray:
     (bands, rows, columns) float32, 0..1, on the 10 m grid in the order of
     ``scenario.bands``; without clouds, haze, noise or swath edge.
     """
-    return reflectance(scenario, day)
+    return reflectance(scenario, day).copy()
 
 
 def change_maps(scenario: Scenario) -> npt.NDArray[np.uint16]:

@@ -168,7 +168,7 @@ def _vegetation(
     )
     dry = np.clip(dry * (1 - felled) + 0.35 * felled, 0, 1 - green)
     straw = np.where(cover == FIELD, maps["straw"], 0.0)
-    canopy = np.clip(green + 0.5 * straw, 0, 1)
+    canopy = np.clip(green + 0.6 * straw, 0, 1)
     maps_of = (green, dry, canopy)
     green, dry, canopy = (np.asarray(a, np.float32) for a in maps_of)
     return green, dry, canopy
