@@ -178,7 +178,7 @@ sources:
   dem: {{provider: dem, path: dem}}
 outputs:
   - reconstruct: {{method: regression}}
-  - evaluate: {{}}
+  - evaluate: {{methods: [linear, regression], widen_days: [0]}}
 """
 
 
@@ -187,7 +187,7 @@ def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from skymend import simulate
 
     folder = tmp_path_factory.mktemp("contained")
-    scenario = simulate.tiny()
+    scenario = simulate.tiny(days=20)
     simulate.write(folder, scenario, formats=("theia", "s1tiling", "dem"))
     readable_by_all(folder)
     grid = scenario.grid

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from skymend.adapters.jobs import RunOptions, Tally, recorded, tally
+from skymend.core.container import check_ready, hand_over
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
 
@@ -55,8 +56,12 @@ def run_plan(
     image : run each job in this container image.
     quiet : show no progress.
     """
+    if image is not None:
+        check_ready(image)
     path = plan_path(store, plan)
     plan.write(path)
+    if image is not None:
+        hand_over(store.root)
     options = RunOptions(path, store.root, cores, image, quiet)
     # Damaged outputs lose their record inside the engine, so what counts as done is asked
     # after it looked.
