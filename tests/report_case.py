@@ -122,7 +122,7 @@ def _facts(i: int, hidden: np.ndarray, qa: np.ndarray) -> dict:
     candidates = [
         {
             "id": f"S2A_{(START + timedelta(days=5 * j)):%Y%m%d}",
-            "date": f"{(START + timedelta(days=5 * j)):%Y-%m-%d}",
+            "date": f"{(START + timedelta(days=5 * j)):%Y%m%d}",
             "clear_share": 1 - CLOUD_SHARES[j],
             "used": CLOUD_SHARES[j] < 0.7,
             "reason": None if CLOUD_SHARES[j] < 0.7 else "fully cloudy over the hidden pixels",

@@ -109,6 +109,7 @@ def test_facts_of_each_date_are_told(page):
     assert "S1A_20230404T174103, 30 h apart" in page
     assert "none in reach" in page
     assert "fully cloudy over the hidden pixels" in page
+    assert '<th scope="row" title="S2A_20230413">2023-04-13</th><td>0 %</td><td>no</td>' in page
     assert "5 days away" in page
     assert "Few usable dates after this one." in page
     assert page.count("No DEM was given.") == 1, "a note of all dates is said once"

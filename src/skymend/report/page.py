@@ -11,7 +11,7 @@ from skymend.evaluate.scores import GAP_CLASSES, STRATA, ScoreRow
 from skymend.evaluate.table import ALL, FEW_UNITS, Table, TableRow, method_order
 from skymend.evaluate.text import GAP_LABELS, STRATUM_LABELS, number
 from skymend.report import charts, quicklook
-from skymend.report.series import Candidate, Day, Pictures, Series, pictures
+from skymend.report.series import Candidate, Day, Pictures, Series, dashed, pictures
 
 FULL_SIZE_DATES = 60
 """With more dates the pictures shrink, so that the page stays below some 30 MB."""
@@ -207,7 +207,7 @@ def _hidden(rows: Sequence[ScoreRow]) -> list[Hidden]:
             samples = count * len(scored[0].bands)
             mae[method] = sum(sum(r.abs_sum) for r in scored) / max(samples, 1)
             pixels = max(pixels, count)
-        found.append(Hidden(_dashed(date), _dashed(shape), pixels, mae))
+        found.append(Hidden(dashed(date), dashed(shape), pixels, mae))
     return found
 
 
@@ -258,7 +258,3 @@ def _percent(share: float) -> str:
 
 def _iso_date(text: str) -> str:
     return text[:10]
-
-
-def _dashed(text: str) -> str:
-    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text

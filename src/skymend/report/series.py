@@ -195,6 +195,11 @@ def index_sigma(
         return np.where(total > 0.01, spread, np.nan).astype(np.float32)
 
 
+def dashed(text: str) -> str:
+    """Return ``YYYYMMDD`` as ``YYYY-MM-DD``; any other text as it is."""
+    return f"{text[:4]}-{text[4:6]}-{text[6:8]}" if len(text) == 8 and text.isdigit() else text
+
+
 class _Acquired:
     """Acquired reflectances, found by id, else by time, else by date."""
 
@@ -240,7 +245,7 @@ def _read_day(made: Artifact, optical: Path | None, bands: tuple[str, ...]) -> D
 def _candidate(document: dict[str, Any]) -> Candidate:
     return Candidate(
         id=str(document.get("id", "")),
-        date=str(document.get("date", "")),
+        date=dashed(str(document.get("date", ""))),
         clear_share=document.get("clear_share"),
         used=bool(document.get("used")),
         reason=str(document.get("reason") or ""),
