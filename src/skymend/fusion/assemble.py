@@ -114,9 +114,7 @@ def sensor_sigma(reflectance: FloatArray) -> FloatArray:
     return spread
 
 
-def _observed(
-    stack: Stack, keep: BoolArray, observed: npt.NDArray[np.int16] | None
-) -> Layers:
+def _observed(stack: Stack, keep: BoolArray, observed: npt.NDArray[np.int16] | None) -> Layers:
     shape = (len(stack.bands), *stack.shape)
     nodata = np.int16(REFLECTANCE.nodata or 0)
     if observed is None or stack.target is None:

@@ -12,12 +12,15 @@ from skymend.core.encoding import FloatArray
 from skymend.fusion.calibration import Calibration, Residuals, calibrate
 from skymend.fusion.pixels import Anchors, Pixels, flatten
 from skymend.fusion.radar import radar_series
-from skymend.fusion.stack import BoolArray, Estimate, Stack
+from skymend.fusion.stack import BoolArray, DayArray, Estimate, Stack
 
 WIDEN_DAYS = (0.0, 10.0, 20.0, 30.0)
 """Neighbours this close are removed too, so that long gaps are rehearsed as well."""
 
 MIN_TRIAL_PIXELS = 30
+
+TARGET = -1
+"""Index of the target among held-out dates."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,36 +51,38 @@ class Trial:
 def rehearse(pixels: Pixels) -> Iterator[Trial]:
     """Hold out each date in turn, alone and with its neighbours within some days.
 
-    The visible part of the target is one more rehearsal: same date, same gap.
+    The visible part of the target is held out likewise: same date, same gap.
     """
-    for date, time in enumerate(pixels.times):
-        seen = pixels.usable[date]
+    truths = [(date, float(time)) for date, time in enumerate(pixels.times)]
+    if pixels.target is not None:
+        truths.append((TARGET, pixels.target_time))
+    for date, time in truths:
+        truth = pixels.target if date == TARGET else pixels.values[date]
+        seen = np.isfinite(truth).all(axis=0)
         if int(seen.sum()) < MIN_TRIAL_PIXELS:
             continue
-        some = pixels.select(seen)
-        truth = some.values[date]
-        tried = set()
-        for widen in WIDEN_DAYS:
-            keep = np.abs(pixels.times - time) > widen
+        some = replace(pixels.select(seen), target=None, target_time=time)
+        for keep in _kept(pixels.times, date, time):
+            yield Trial(some.keep(keep), truth[:, seen], date)
+
+
+def _kept(times: DayArray, date: int, time: float) -> Iterator[BoolArray]:
+    """Yield which dates remain when neighbours are removed too, each set once."""
+    tried = set()
+    for widen in WIDEN_DAYS:
+        keep = np.abs(times - time) > widen
+        if date != TARGET:
             keep[date] = False
-            if keep.any() and keep.tobytes() not in tried:
-                tried.add(keep.tobytes())
-                held = replace(some.keep(keep), target_time=float(time), target=None)
-                yield Trial(held, truth, date)
-    if pixels.target is not None and len(pixels.times):
-        seen = np.isfinite(pixels.target).all(axis=0)
-        if int(seen.sum()) >= MIN_TRIAL_PIXELS:
-            some = pixels.select(seen)
-            truth = some.target
-            assert truth is not None  # noqa: S101 - select keeps it
-            yield Trial(replace(some, target=None), truth, -1)
+        if keep.any() and keep.tobytes() not in tried:
+            tried.add(keep.tobytes())
+            yield keep
 
 
 @dataclass(frozen=True)
 class PixelMethod:
     """Base of the methods that look at one pixel at a time (after speckle filtering).
 
-    Subclasses give ``answer`` and, if they learn across pixels, ``learn`` and ``without``.
+    Subclasses give ``answer`` and, if they learn anything, ``learn``.
     ``prior`` are the coefficients of the error model when there is nothing to learn from.
     """
 
@@ -91,26 +96,25 @@ class PixelMethod:
         """Learn from a sample: the method's own model first, then the size of its errors."""
         pixels = self.pixels(sample)
         trials = list(rehearse(pixels))
-        model = self.learn(pixels, trials)
-        residuals = []
-        for trial in trials:
-            answer = self.answer(trial.pixels, self.without(model, trial.date))
-            residuals.append(Residuals(answer.mean - trial.truth, answer.anchors, trial.date))
-        bands = len(sample.bands)
-        return FittedPixels(self, model, calibrate(residuals, self.prior, bands))
+        model, answers = self.learn(pixels, trials)
+        residuals = [
+            Residuals(a.mean - t.truth, a.anchors, t.date)
+            for t, a in zip(trials, answers, strict=True)
+        ]
+        return FittedPixels(self, model, calibrate(residuals, self.prior, len(sample.bands)))
 
     def pixels(self, stack: Stack) -> Pixels:
         """Flatten a stack, with filtered radar if the method can use it."""
         radar = radar_series(stack, self.margin) if self.needs_radar else None
         return flatten(stack, radar)
 
-    def learn(self, pixels: Pixels, trials: list[Trial]) -> Any:
-        """Return the model that ``answer`` takes; None for methods without any."""
-        return None
+    def learn(self, pixels: Pixels, trials: list[Trial]) -> tuple[Any, list[Answer]]:
+        """Return the model that ``answer`` takes and the answers to the trials.
 
-    def without(self, model: Any, date: int) -> Any:
-        """Return the model as if ``date`` had never been seen, for honest residuals."""
-        return model
+        A method that learns across pixels answers each trial with a model that never saw
+        its date: only then are the residuals honest.
+        """
+        return None, [self.answer(trial.pixels, None) for trial in trials]
 
     def answer(self, pixels: Pixels, model: Any) -> Answer:
         """Estimate the target date of a pixel list."""

@@ -84,9 +84,7 @@ def gap_class(anchors: Anchors) -> npt.NDArray[np.intp]:
     return np.where(np.isfinite(gap), index, len(GAP_CLASSES)).astype(np.intp)
 
 
-def calibrate(
-    residuals: Sequence[Residuals], prior: Sequence[float], bands: int
-) -> Calibration:
+def calibrate(residuals: Sequence[Residuals], prior: Sequence[float], bands: int) -> Calibration:
     """Fit the error model to residuals; every rehearsal weighs the same.
 
     With no residuals the prior stands alone; n dates outweigh it as n / (n + 2).
@@ -132,8 +130,6 @@ def _size(weights: npt.NDArray[np.float64], anchors: Anchors) -> FloatArray:
 
 def _fit_size(residuals: Sequence[Residuals], bands: int) -> npt.NDArray[np.float64]:
     """Non-negative least squares of |error| on the features, per band."""
-    from scipy.optimize import nnls
-
     gram = np.zeros((bands, _FEATURES, _FEATURES))
     right = np.zeros((bands, _FEATURES))
     for residual in residuals:
@@ -150,8 +146,23 @@ def _fit_size(residuals: Sequence[Residuals], bands: int) -> npt.NDArray[np.floa
     gram += 1e-6 * np.eye(_FEATURES)
     weights = np.empty((bands, _FEATURES))
     for band in range(bands):
-        root = np.linalg.cholesky(gram[band])
-        weights[band] = nnls(root.T, np.linalg.solve(root, right[band]))[0]
+        weights[band] = _non_negative(gram[band], right[band])
+    return weights
+
+
+def _non_negative(
+    gram: npt.NDArray[np.float64], right: npt.NDArray[np.float64]
+) -> npt.NDArray[np.float64]:
+    """Solve non-negative least squares by trying every subset of the few features."""
+    best, weights = 0.0, np.zeros(len(right))
+    for subset in range(1, 2 ** len(right)):
+        use = np.array([bool(subset >> bit & 1) for bit in range(len(right))])
+        solution = np.linalg.solve(gram[np.ix_(use, use)], right[use])
+        # At a minimum the objective is -right.w / 2, so the largest right.w wins.
+        if bool((solution >= 0).all()) and float(right[use] @ solution) > best:
+            best = float(right[use] @ solution)
+            weights = np.zeros(len(right))
+            weights[use] = solution
     return weights
 
 
@@ -196,9 +207,7 @@ def _scale(
     return max(quantile, 1e-3), len(dates)
 
 
-def _weighted_quantile(
-    values: FloatArray, weights: npt.NDArray[np.float64], level: float
-) -> float:
+def _weighted_quantile(values: FloatArray, weights: npt.NDArray[np.float64], level: float) -> float:
     order = np.argsort(values, kind="stable")
     total = np.cumsum(weights[order])
     return float(values[order][np.searchsorted(total, level * total[-1])])

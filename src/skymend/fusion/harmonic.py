@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.fusion.base import Answer, PixelMethod, Trial
-from skymend.fusion.pixels import Anchors, Pixels, anchors, clip
+from skymend.fusion.pixels import Pixels, anchors, clip
 from skymend.fusion.stack import BoolArray, DayArray
 from skymend.fusion.temporal import interpolate
 
@@ -48,8 +48,12 @@ class Harmonic(PixelMethod):
     min_dates: int = 5
     outlier: float = 4.0
 
-    def learn(self, pixels: Pixels, trials: list[Trial]) -> Any:
+    def learn(self, pixels: Pixels, trials: list[Trial]) -> tuple[Any, list[Answer]]:
         """Learn the typical residual of the fit per band, (bands,)."""
+        scale = self._scale(pixels)
+        return scale, [self.answer(trial.pixels, scale) for trial in trials]
+
+    def _scale(self, pixels: Pixels) -> npt.NDArray[np.float64] | None:
         near = self._near(pixels)
         usable = near.usable
         if not len(near.times) or not usable.any():
@@ -137,8 +141,7 @@ class Harmonic(PixelMethod):
 def basis(days: DayArray, window_days: float) -> npt.NDArray[np.float64]:
     """Return (dates, 6): 1, trend, annual and semi-annual cosine and sine.
 
-    ``days`` counts from the target. Cosines are written as 1 - cos would be worse scaled;
-    the phase is zero at the target, where the fit is level + both cosines.
+    ``days`` counts from the target: there the phase is zero and the fit is level + cosines.
     """
     phase = 2 * np.pi * days / YEAR_DAYS
     return np.stack(
@@ -181,6 +184,3 @@ def _within_seen(mean: FloatArray, pixels: Pixels) -> FloatArray:
     low, high = np.fmin.reduce(values, axis=0), np.fmax.reduce(values, axis=0)
     spare = 0.1 * (high - low)
     return np.clip(mean, low - spare, high + spare)
-
-
-__all__ = ["Anchors", "Harmonic", "basis"]

@@ -146,7 +146,10 @@ def anchors(pixels: Pixels, window_days: float) -> Anchors:
     after, days_after = _nearest(pixels, np.flatnonzero(days > 0), bands, count)
     far_before, far_after = days_before > window_days, days_after > window_days
     outside = far_before & far_after
-    for values, distance, far in ((before, days_before, far_before), (after, days_after, far_after)):
+    for values, distance, far in (
+        (before, days_before, far_before),
+        (after, days_after, far_after),
+    ):
         drop = far & ~outside
         if drop.any():
             values[:, drop] = np.nan

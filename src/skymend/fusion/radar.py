@@ -255,9 +255,7 @@ def common_mode(series: RadarSeries) -> FloatArray:
     Rain and instrument drifts move a whole scene; land change moves single fields.
     """
     departure = series.db - _mean(series.db)[None]
-    return np.array(
-        [[_median_finite(channel) for channel in one] for one in departure], np.float32
-    )
+    return np.array([[_median_finite(channel) for channel in one] for one in departure], np.float32)
 
 
 def _median_finite(values: FloatArray) -> float:

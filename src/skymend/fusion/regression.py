@@ -21,7 +21,7 @@ from skymend.fusion.radar import RadarClues, clues, common_mode, noise_of
 from skymend.fusion.stack import BoolArray
 from skymend.fusion.temporal import interpolate
 
-GLOBAL_FEATURES = 9
+FEATURES = 9
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,18 +32,12 @@ class RegressionModel:
     ----------
     noise_db : (2,) noise of one filtered pass.
     common_db : (passes, 2) scene-wide departures, taken off before anything else.
-    coefficients : held-out date -> (bands, features); key None for all dates together.
+    weights : (bands, features).
     """
 
     noise_db: FloatArray
     common_db: FloatArray
-    coefficients: dict[int | None, npt.NDArray[np.float64]]
-    chosen: int | None = None
-
-    @property
-    def weights(self) -> npt.NDArray[np.float64]:
-        """(bands, features) in use."""
-        return self.coefficients[self.chosen]
+    weights: npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -64,43 +58,39 @@ class Regression(PixelMethod):
     margin: ClassVar[int] = 2
     needs_radar: ClassVar[bool] = True
 
-    def learn(self, pixels: Pixels, trials: list[Trial]) -> Any:
+    def learn(self, pixels: Pixels, trials: list[Trial]) -> tuple[Any, list[Answer]]:
         """Learn noise and common mode of the radar and the weight of each clue."""
         if pixels.radar is None:
-            return None
-        model = RegressionModel(noise_of(pixels.radar), common_mode(pixels.radar), {})
-        grams = _Grams(pixels.values.shape[1])
+            return None, [self.answer(trial.pixels, None) for trial in trials]
+        bands = pixels.values.shape[1]
+        model = RegressionModel(
+            noise_of(pixels.radar), common_mode(pixels.radar), np.zeros((bands, FEATURES))
+        )
+        grams, designs = _Grams(bands), []
         for trial in trials:
             found = anchors(trial.pixels, self.window_days)
-            design, good = self._design(trial.pixels, found, model)
-            error = trial.truth - interpolate(found)
-            grams.add(trial.date, design[:, :, good], error[:, good])
-        dates: list[int | None] = [None, *sorted({t.date for t in trials})]
-        return replace(model, coefficients={d: grams.solve(d, self.ridge) for d in dates})
-
-    def without(self, model: Any, date: int) -> Any:
-        """Return the model with the coefficients that never saw ``date``."""
-        return None if model is None else replace(model, chosen=date)
+            design = self._design(trial.pixels, found, model)
+            grams.add(trial.date, design, trial.truth - interpolate(found))
+            designs.append((found, design))
+        weights = {date: grams.solve(date, self.ridge) for date in {t.date for t in trials}}
+        answers = [
+            _correct(found, design, weights[trial.date])
+            for trial, (found, design) in zip(trials, designs, strict=True)
+        ]
+        return replace(model, weights=grams.solve(None, self.ridge)), answers
 
     def answer(self, pixels: Pixels, model: Any) -> Answer:
         """Interpolate and correct where radar was seen near the target and both anchors."""
         found = anchors(pixels, self.window_days)
-        mean = interpolate(found)
-        used = np.zeros(pixels.count, bool)
-        if model is not None and pixels.radar is not None:
-            design, used = self._design(pixels, found, model)
-            correction = np.einsum("bk,kbp->bp", model.weights.astype(np.float32), design)
-            mean[:, used] += correction[:, used]
-        return Answer(clip(mean), found, used)
+        if model is None or pixels.radar is None:
+            return Answer(interpolate(found), found, np.zeros(pixels.count, bool))
+        return _correct(found, self._design(pixels, found, model), model.weights)
 
-    def _design(
-        self, pixels: Pixels, found: Anchors, model: RegressionModel
-    ) -> tuple[FloatArray, BoolArray]:
-        """Return (features, bands, pixels) and where radar and both anchors are there."""
+    def _design(self, pixels: Pixels, found: Anchors, model: RegressionModel) -> _Design:
         assert pixels.radar is not None  # noqa: S101 - callers checked
         series = replace(pixels.radar, db=pixels.radar.db - model.common_db[:, :, None])
         bands = pixels.values.shape[1]
-        design = np.zeros((GLOBAL_FEATURES, bands, pixels.count), np.float32)
+        design = np.zeros((FEATURES, bands, pixels.count), np.float32)
         good = np.zeros(pixels.count, bool)
         both = np.isfinite(found.days_before) & np.isfinite(found.days_after)
         for members in _same_anchors(found, both):
@@ -112,7 +102,25 @@ class Regression(PixelMethod):
             )
             design[:, :, members] = _features(found, members, seen)
             good[members] = seen.good
-        return design, good
+        return _Design(design, good)
+
+
+@dataclass(frozen=True, slots=True)
+class _Design:
+    """``features`` (features, bands, pixels); ``good`` (pixels,), radar and anchors there."""
+
+    features: FloatArray
+    good: BoolArray
+
+
+def _correct(found: Anchors, design: _Design, weights: npt.NDArray[np.float64]) -> Answer:
+    """Add the weighted clues to linear interpolation where there are any."""
+    mean = interpolate(found)
+    correction = np.zeros_like(mean)
+    for feature, weight in zip(design.features, weights.T.astype(np.float32), strict=True):
+        correction += weight[:, None] * feature
+    mean += np.where(design.good, correction, np.float32(0))
+    return Answer(clip(mean), found, design.good)
 
 
 def _same_anchors(found: Anchors, which: BoolArray) -> list[npt.NDArray[np.intp]]:
@@ -156,26 +164,28 @@ class _Grams:
         self._bands = bands
         self._parts: dict[int, list[npt.NDArray[np.float64]]] = {}
 
-    def add(self, date: int, design: FloatArray, error: FloatArray) -> None:
+    def add(self, date: int, design: _Design, error: FloatArray) -> None:
         """Add one rehearsal; each weighs the same however many pixels it has."""
-        if not design.shape[2]:
+        count = int(design.good.sum())
+        if not count:
             return
-        gram = np.einsum("kbp,lbp->bkl", design, design, dtype=np.float64) / design.shape[2]
-        limit = np.quantile(np.abs(error), 0.99, axis=1, keepdims=True)
-        robust = np.clip(error, -limit, limit)
-        right = np.einsum("kbp,bp->bk", design, robust, dtype=np.float64) / design.shape[2]
+        x = design.features[:, :, design.good].transpose(1, 0, 2).astype(np.float64)
+        y = error[:, design.good].astype(np.float64)
+        limit = np.quantile(np.abs(y), 0.99, axis=1, keepdims=True)
+        gram = x @ x.transpose(0, 2, 1) / count
+        right = (x @ np.clip(y, -limit, limit)[:, :, None])[:, :, 0] / count
         self._parts.setdefault(date, []).append(np.concatenate([gram, right[:, :, None]], 2))
 
     def solve(self, without: int | None, ridge: float) -> npt.NDArray[np.float64]:
         """Return (bands, features) fitted to all dates but one; zeros without any."""
         parts = [p for d, group in self._parts.items() if d != without for p in group]
         if not parts:
-            return np.zeros((self._bands, GLOBAL_FEATURES))
+            return np.zeros((self._bands, FEATURES))
         total = np.mean(parts, axis=0)
         gram, right = total[:, :, :-1], total[:, :, -1]
         # Bands share one unit, so the penalty is the mean square of the feature that counts.
         dates = len({d for d in self._parts if d != without})
         size = np.einsum("bkk->bk", gram)
         strength = ridge * (1 + 4 / dates)
-        penalty = strength * (size + 1e-9)[:, :, None] * np.eye(GLOBAL_FEATURES)
+        penalty = strength * (size + 1e-9)[:, :, None] * np.eye(FEATURES)
         return np.linalg.solve(gram + penalty, right[:, :, None])[:, :, 0]

@@ -11,8 +11,8 @@ from skymend.fusion.scenes import SceneReader
 from skymend.fusion.stack import BoolArray, Stack
 
 PATCHES = 64
-PATCH_PX = 8
-"""64 patches of 8 x 8 pixels: 4,096 pixels of up to 64 fields."""
+PATCH_PX = 6
+"""64 patches of 6 x 6 pixels: 2,304 pixels of up to 64 fields."""
 
 SEED = 7
 

@@ -126,6 +126,15 @@ class SceneReader:
     """Reads the scenes of one job by windows; files stay open in between.
 
     Not to be shared between threads.
+
+    Parameters
+    ----------
+    grid, bands, target_time : what is read, and around which time (days).
+    snow_is_clear : whether snow counts as an observation.
+    target : the target date; None for a virtual or withheld one.
+    dem : heights on the grid.
+    hidden : flags of pixels hidden for evaluation, and ``blind``: the ids of the scenes that
+        must not see them.
     """
 
     def __init__(
@@ -137,6 +146,8 @@ class SceneReader:
         snow_is_clear: bool = True,
         target: Optical | None = None,
         dem: Path | None = None,
+        hidden: Path | None = None,
+        blind: frozenset[str] = frozenset(),
     ) -> None:
         self.grid = grid
         self.bands = tuple(bands)
@@ -146,6 +157,8 @@ class SceneReader:
         self.radar: list[Radar] = []
         self._snow = snow_is_clear
         self._dem = dem
+        self._hidden = hidden
+        self._blind = blind
         self._files = ExitStack()
         self._open: dict[Path, DatasetReader] = {}
 
@@ -176,7 +189,7 @@ class SceneReader:
         """Return the share of the grid that is usable in a scene's mask."""
         count = 0
         for window in self.grid.blocks(4096):
-            count += int(usable(self.labels(scene, window), self._snow).sum())
+            count += int(self._good(scene, self.labels(scene, window), window).sum())
         return count / (self.grid.shape[0] * self.grid.shape[1])
 
     def labels(self, scene: Optical, window: Window) -> ByteArray:
@@ -210,6 +223,25 @@ class SceneReader:
             values[stored == dataset.nodata] = np.nan
         return values
 
+    def hidden_pixels(self, window: Window) -> BoolArray:
+        """Return (rows, columns) bool, the pixels hidden for evaluation."""
+        if self._hidden is None:
+            return np.zeros((window.rows, window.columns), bool)
+        flags: BoolArray = self.stored(self._hidden, window)[0] == 1
+        return flags
+
+    def truth(self, scene: Optical, window: Window) -> FloatArray:
+        """Return what a scene saw, hidden pixels included; NaN where not usable."""
+        values = self.physical(scene.reflectance, window, self.bands)
+        values[:, ~usable(self.labels(scene, window), self._snow)] = np.nan
+        return values
+
+    def _good(self, scene: Optical, labels: ByteArray, window: Window) -> BoolArray:
+        good = usable(labels, self._snow)
+        if scene.id in self._blind:
+            good &= ~self.hidden_pixels(window)
+        return good
+
     def seen(self, scene: Optical, window: Window) -> tuple[FloatArray | None, BoolArray]:
         """Return what a scene saw of the ground and where it has any value.
 
@@ -219,7 +251,7 @@ class SceneReader:
         usable), and (rows, columns) bool, inside the swath.
         """
         labels = self.labels(scene, window)
-        good, inside = usable(labels, self._snow), labels != 0
+        good, inside = self._good(scene, labels, window), labels != 0
         if not good.any():
             return None, inside
         values = self.physical(scene.reflectance, window, self.bands)

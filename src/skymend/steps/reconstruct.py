@@ -283,9 +283,7 @@ class _Work:
             seen, _ = reader.seen(target, block.window)
             if self.params.mode == "fill" and seen is not None and bool(np.isfinite(seen).all()):
                 nothing = np.empty((0, *seen.shape), np.float32)
-                stack = Stack(
-                    np.empty(0), nothing, reader.target_time, reader.bands, target=seen
-                )
+                stack = Stack(np.empty(0), nothing, reader.target_time, reader.bands, target=seen)
                 return stack, np.ones(stack.shape, bool), observed
         stack, inside = reader.stack(block.window, radar=self.method.needs_radar)
         return stack, inside, observed
