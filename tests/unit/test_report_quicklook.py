@@ -73,20 +73,25 @@ def test_stretch_is_the_2_and_98_percentiles_of_all_dates_together():
     low, high = np.nanpercentile(together, (2, 98))
     stretch = quicklook.common_stretch(("B04", "B03", "B02"), samples)
     # limits are rounded to one stored step of reflectance
-    assert (stretch.low, stretch.high) == (
-        pytest.approx(low, abs=1e-4),
-        pytest.approx(high, abs=1e-4),
-    )
+    assert stretch.low == pytest.approx((low,) * 3, abs=1e-4)
+    assert stretch.high == pytest.approx((high,) * 3, abs=1e-4)
+
+
+def test_bands_of_different_level_are_stretched_each_by_itself():
+    samples = [np.stack([np.linspace(0, 0.1, 201), np.linspace(0.2, 0.4, 201)])]
+    stretch = quicklook.common_stretch(("B04", "B08"), samples)
+    assert stretch.low == (0.002, 0.204)
+    assert stretch.high == (0.098, 0.396)
 
 
 def test_a_series_without_any_clear_pixel_still_has_a_stretch():
     empty = quicklook.common_stretch(("B04",), [np.empty((1, 0), np.float32)])
-    assert (empty.low, empty.high) == (0.0, 0.3)
+    assert (empty.low, empty.high) == ((0.0,), (0.3,))
 
 
 def test_clouds_saturate_and_holes_are_clear():
     values = np.array([[[0.0, 0.9, np.nan]]] * 3, np.float32)
-    rgba = quicklook.to_rgba(values, Stretch(("B04", "B03", "B02"), 0.02, 0.2))
+    rgba = quicklook.to_rgba(values, Stretch(("B04", "B03", "B02"), (0.02,) * 3, (0.2,) * 3))
     assert rgba[0].tolist() == [[0, 0, 0, 255], [255, 255, 255, 255], [0, 0, 0, 0]]
 
 

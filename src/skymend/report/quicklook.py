@@ -1,8 +1,8 @@
 """Quick-looks: decimated reading, one stretch for a whole series, pictures as data URIs.
 
-The stretch is fixed over the series: 2-98 % of all clear (observed) pixels of all dates, the
-picture's bands pooled, so that two dates can be compared by eye and hues stay natural. Clouds
-and snow saturate to white.
+The stretch is fixed over the series: 2-98 % of all clear (observed) pixels of all dates, so that
+two dates can be compared by eye. The bands of true colour are pooled, which keeps hues natural;
+other bands, whose levels differ, are stretched each by itself. Clouds and snow saturate.
 """
 
 from __future__ import annotations
@@ -48,11 +48,11 @@ _RAMP = np.array(
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """Reflectances shown black and white, alike for all picture bands."""
+    """Reflectances shown black and white, per picture band."""
 
     bands: tuple[str, ...]
-    low: float
-    high: float
+    low: tuple[float, ...]
+    high: tuple[float, ...]
 
 
 def read_decimated(path: Path, max_px: int, *, bands: Sequence[str] | None = None) -> FloatArray:
@@ -111,18 +111,28 @@ def common_stretch(bands: tuple[str, ...], samples: Iterable[FloatArray]) -> Str
 
     Returns
     -------
-    The 2 and 98 percentiles; 0..0.3 where the series has no clear pixel at all.
+    The 2 and 98 percentiles per band (pooled for true colour); 0..0.3 where the series has no
+    clear pixel at all.
     """
-    parts = [s[np.isfinite(s)] for s in samples]
-    values = np.concatenate(parts) if parts else np.empty(0, np.float32)
-    low, high = np.percentile(values, (LOW_PERCENT, HIGH_PERCENT)) if values.size else (0.0, 0.3)
-    return Stretch(bands, round(float(low), 4), round(max(float(high), float(low) + 0.01), 4))
+    parts = [s for s in samples if s.size]
+    values = np.concatenate(parts, axis=1) if parts else np.empty((len(bands), 0), np.float32)
+    groups = [values.ravel()] * len(bands) if bands == TRUE_COLOUR else list(values)
+    limits = [_limits(group) for group in groups]
+    return Stretch(bands, tuple(low for low, _ in limits), tuple(high for _, high in limits))
+
+
+def _limits(values: FloatArray) -> tuple[float, float]:
+    finite = values[np.isfinite(values)]
+    low, high = np.percentile(finite, (LOW_PERCENT, HIGH_PERCENT)) if finite.size else (0.0, 0.3)
+    return round(float(low), 4), round(max(float(high), float(low) + 0.01), 4)
 
 
 def to_rgba(values: FloatArray, stretch: Stretch) -> ByteArray:
     """Turn (bands, rows, columns) reflectances into (rows, columns, 4), clear where NaN."""
+    low = np.array(stretch.low, np.float32)[:, None, None]
+    high = np.array(stretch.high, np.float32)[:, None, None]
     valid = np.isfinite(values).all(axis=0)
-    scaled = np.clip((np.nan_to_num(values) - stretch.low) / (stretch.high - stretch.low), 0, 1)
+    scaled = np.clip((np.nan_to_num(values) - low) / (high - low), 0, 1)
     # a gentle gamma opens the shadows: land reflectances crowd at the dark end
     shown = np.rint(255 * scaled**0.85).astype(np.uint8)
     if len(shown) != 3:
