@@ -67,6 +67,10 @@ def test_more_cpus_than_there_are_do_not_stop_docker() -> None:
     assert options(command(cpus=10_000), "--cpus") == [str(os.cpu_count())]
 
 
+def test_numeric_libraries_get_the_threads_they_have_outside() -> None:
+    assert "OMP_NUM_THREADS=3" in options(command(cpus=3), "--env")
+
+
 def test_the_store_is_writable_and_products_are_not_both_at_their_own_path() -> None:
     assert mounts(command()) == [
         ["type=bind", "src=/data/store", "dst=/data/store"],

@@ -61,7 +61,7 @@ def run_plan(
     path = plan_path(store, plan)
     plan.write(path)
     if image is not None:
-        hand_over(store.root)
+        _open_to_jobs(plan, store)
     options = RunOptions(path, store.root, cores, image, quiet)
     # Damaged outputs lose their record inside the engine, so what counts as done is asked
     # after it looked.
@@ -69,3 +69,10 @@ def run_plan(
     before = recorded(plan, store)
     failures = runner(plan, store, options)
     return Ran(plan, path, tally(plan, store, before, failures))
+
+
+def _open_to_jobs(plan: Plan, store: LocalStore) -> None:
+    # Snakemake makes missing folders of its outputs as the user it runs as, perhaps root.
+    for step in {job.step for job in plan.jobs}:
+        store.record_path(step, "").parent.mkdir(parents=True, exist_ok=True)
+    hand_over(store.root)

@@ -29,6 +29,7 @@ from skymend.core.errors import StoreError, ToolMissingError
 IMAGE_UID = 10001
 """The uid of the images' own user; it gets the stores that root makes."""
 
+_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 _TMP_SHARE = 0.5
 _PROCESSES = 512
 
@@ -68,7 +69,7 @@ def docker_command(
         another are left out.
     uid, gid : who the job runs as, see :func:`hand_over`. Never root.
     cpus, memory_gb : from the task. More cpus than the machine has are cut to what it has;
-        how many threads a step uses is the plan's affair and stays the same.
+        the threads of the numeric libraries stay as many, because results may depend on them.
     name : see :func:`container_name`.
 
     Raises
@@ -88,6 +89,7 @@ def docker_command(
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--user", f"{uid}:{gid}", "--pids-limit", str(_PROCESSES)),
         *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
+        *(part for variable in _THREADS for part in ("--env", f"{variable}={cpus}")),
         *("--memory", limit, "--memory-swap", limit, "--tmpfs", scratch),
         *("--mount", _bind(store)),
         *_read_only_mounts(store, read_only_paths),
