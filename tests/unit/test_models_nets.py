@@ -1,7 +1,7 @@
 """Nets and bundles: published parameter counts, reach, ONNX against Keras, tampering."""
 
 import json
-import tarfile
+import zipfile
 
 import numpy as np
 import pytest
@@ -10,7 +10,14 @@ from skymend.core.errors import BundleError, InternalError
 from skymend.models.branch_unet import Branch, UNetSpec, branch_unet, build
 from skymend.models.bundle import CARD, ONNX, WEIGHTS, Card, load_bundle, save_bundle
 from skymend.models.registry import architecture, build_named
-from skymend.models.shelf import export_bundle, import_bundle, list_bundles, show_bundle
+from skymend.models.shelf import (
+    describe_architectures,
+    describe_bundles,
+    export_bundle,
+    import_bundle,
+    list_bundles,
+    show_bundle,
+)
 from skymend.training.normalise import input_specs, output_specs
 
 pytest.importorskip("tensorflow", reason="needs the extra `train`")
@@ -230,23 +237,44 @@ def test_a_card_that_does_not_fit_is_refused(copy, change, words):
 
 
 def test_a_bundle_travels_as_an_archive(bundle, tmp_path):
-    export_bundle(bundle.folder, tmp_path / "one.tar")
-    export_bundle(bundle.folder, tmp_path / "two.tar")
-    assert (tmp_path / "one.tar").read_bytes() == (tmp_path / "two.tar").read_bytes()
-    imported = import_bundle(tmp_path / "one.tar", tmp_path / "new")
+    export_bundle(bundle.folder, tmp_path / "one.zip")
+    export_bundle(bundle.folder, tmp_path / "two.zip")
+    assert (tmp_path / "one.zip").read_bytes() == (tmp_path / "two.zip").read_bytes()
+    imported = import_bundle(tmp_path / "one.zip", tmp_path / "new")
     assert imported.hash == bundle.hash
     assert f"bundle:sha256:{bundle.hash}" in show_bundle(tmp_path / "new")
     assert [e.folder.name for e in list_bundles(tmp_path)] == ["new"]
+    assert "crga-os2-tiny" in describe_bundles(tmp_path)
+    assert describe_bundles(tmp_path / "one.zip").startswith("no bundle below")
+    assert "crga-os2-david" in describe_architectures()
+
+
+def _zip(folder, path, compression=zipfile.ZIP_STORED, extra=()):
+    with zipfile.ZipFile(path, "w", compression) as packed:
+        for name in (CARD, ONNX, WEIGHTS):
+            packed.write(folder / name, name)
+        for name in extra:
+            packed.write(folder / CARD, name)
+    return path
 
 
 def test_an_archive_with_anything_else_is_refused(bundle, tmp_path):
-    with tarfile.open(tmp_path / "evil.tar", "w") as tar:
-        for name in (CARD, ONNX, WEIGHTS):
-            tar.add(bundle.folder / name, arcname=name)
-        tar.add(bundle.folder / CARD, arcname="../escaped.json")
-    with pytest.raises(BundleError, match="expected exactly the files"):
-        import_bundle(tmp_path / "evil.tar", tmp_path / "new")
-    assert not (tmp_path / "new").exists()
-    (tmp_path / "junk.tar").write_bytes(b"junk")
+    for archive in (
+        _zip(bundle.folder, tmp_path / "escape.zip", extra=["../escaped.json"]),
+        _zip(bundle.folder, tmp_path / "swells.zip", zipfile.ZIP_DEFLATED),
+    ):
+        with pytest.raises(BundleError, match="expected exactly the files"):
+            import_bundle(archive, tmp_path / "new")
+        assert not (tmp_path / "new").exists()
+    (tmp_path / "junk.zip").write_bytes(b"junk")
     with pytest.raises(BundleError, match="expected a bundle archive"):
-        import_bundle(tmp_path / "junk.tar", tmp_path / "new")
+        import_bundle(tmp_path / "junk.zip", tmp_path / "new")
+
+
+def test_a_tampered_archive_leaves_nothing_behind(copy, tmp_path):
+    card = json.loads((copy / CARD).read_text()) | {"margin": 32}
+    (copy / CARD).write_text(json.dumps(card))
+    (copy / ONNX).write_bytes(b"other")
+    with pytest.raises(BundleError, match="expected sha256"):
+        import_bundle(_zip(copy, tmp_path / "bad.zip"), tmp_path / "new")
+    assert not (tmp_path / "new").exists()

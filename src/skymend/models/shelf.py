@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-import tarfile
+import shutil
+import stat
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from skymend.models.bundle import (
     load_bundle,
     read_card,
 )
+from skymend.models.registry import ARCHITECTURES
 
 _MEMBERS = {CARD: MAX_CARD_BYTES, ONNX: MAX_FILE_BYTES, WEIGHTS: MAX_FILE_BYTES}
 _CHUNK = 1 << 20
@@ -51,6 +54,24 @@ def list_bundles(root: Path) -> list[ShelfEntry]:
     return entries
 
 
+def describe_bundles(root: Path) -> str:
+    """List the bundles below a folder, one line each."""
+    lines = [
+        f"{e.name:<32} {e.architecture:<24} {e.parameters:>12,} parameters  {e.folder}"
+        for e in list_bundles(root)
+    ]
+    return "\n".join(lines) or f"no bundle below {root}"
+
+
+def describe_architectures() -> str:
+    """List the networks that can be trained, one line each."""
+    return "\n".join(
+        f"{name:<26} margin {spec.margin:>2} px, stride {spec.stride:>2}, "
+        f"inputs {', '.join(key for key, _ in spec.channels)}"
+        for name, spec in ARCHITECTURES.items()
+    )
+
+
 def show_bundle(folder: Path) -> str:
     """Describe a bundle in a few lines, after verifying its files.
 
@@ -77,7 +98,7 @@ def show_bundle(folder: Path) -> str:
 
 
 def export_bundle(folder: Path, archive: Path) -> None:
-    """Pack a bundle into an uncompressed tar archive; the same bundle gives the same bytes.
+    """Pack a bundle into an uncompressed zip archive; the same bundle gives the same bytes.
 
     Raises
     ------
@@ -85,15 +106,14 @@ def export_bundle(folder: Path, archive: Path) -> None:
         if the bundle is damaged.
     """
     load_bundle(folder)
+    partial = archive.with_name(f".{archive.name}.part")
     with store_errors(archive):
-        partial = archive.with_name(f".{archive.name}.part")
-        with tarfile.open(partial, "w", format=tarfile.USTAR_FORMAT) as tar:
+        with zipfile.ZipFile(partial, "w", zipfile.ZIP_STORED) as packed:
             for name in sorted(_MEMBERS):
-                member = tarfile.TarInfo(name)
-                member.size = (folder / name).stat().st_size
-                member.mode = 0o644
-                with (folder / name).open("rb") as stream:
-                    tar.addfile(member, stream)
+                member = zipfile.ZipInfo(name)
+                member.external_attr = 0o100644 << 16
+                with (folder / name).open("rb") as source, packed.open(member, "w") as target:
+                    shutil.copyfileobj(source, target, _CHUNK)
         partial.replace(archive)
 
 
@@ -113,13 +133,14 @@ def import_bundle(archive: Path, folder: Path) -> Bundle:
             where=folder, expected="a new folder", found="files", fix="choose another folder"
         )
     try:
-        with tarfile.open(archive, "r:") as tar:
-            members = _checked(archive, tar.getmembers())
+        with zipfile.ZipFile(archive) as packed:
+            _check_members(archive, packed.infolist())
             with store_errors(folder):
                 folder.mkdir(parents=True, exist_ok=True)
-                for member in members:
-                    _extract(tar, member, folder / member.name)
-    except (tarfile.TarError, FileNotFoundError) as error:
+                for name in sorted(_MEMBERS):
+                    with packed.open(name) as source, (folder / name).open("wb") as target:
+                        shutil.copyfileobj(source, target, _CHUNK)
+    except (zipfile.BadZipFile, FileNotFoundError) as error:
         raise BundleError(
             where=archive,
             expected="a bundle archive made by `skymend models export`",
@@ -135,41 +156,19 @@ def import_bundle(archive: Path, folder: Path) -> Bundle:
         raise
 
 
-def _checked(archive: Path, members: list[tarfile.TarInfo]) -> list[tarfile.TarInfo]:
-    names = sorted(m.name for m in members)
-    plain = all(m.isreg() and m.size <= _MEMBERS.get(m.name, 0) for m in members)
+def _check_members(archive: Path, members: list[zipfile.ZipInfo]) -> None:
+    """Refuse other names, sizes over the limit, links, and compression (which could swell)."""
+    names = sorted(m.filename for m in members)
+    plain = all(
+        m.file_size <= _MEMBERS.get(m.filename, 0)
+        and m.compress_type == zipfile.ZIP_STORED
+        and not stat.S_ISLNK(m.external_attr >> 16)
+        for m in members
+    )
     if names != sorted(_MEMBERS) or not plain:
         raise BundleError(
             where=archive,
-            expected=f"exactly the files {', '.join(sorted(_MEMBERS))}",
+            expected=f"exactly the files {', '.join(sorted(_MEMBERS))}, uncompressed",
             found=", ".join(names)[:200] or "nothing",
             fix="export the bundle again",
         )
-    return members
-
-
-def _extract(tar: tarfile.TarFile, member: tarfile.TarInfo, path: Path) -> None:
-    source = tar.extractfile(member)
-    if source is None:
-        return
-    with path.open("wb") as target:
-        while chunk := source.read(_CHUNK):
-            target.write(chunk)
-
-
-def describe_architectures() -> str:
-    """List the registered networks with their inputs, a line each."""
-    from skymend.models.registry import ARCHITECTURES
-
-    lines = []
-    for name, spec in sorted(ARCHITECTURES.items()):
-        lines.append(f"{name:34s} {', '.join(key for key, _ in spec.channels)}")
-    return "\n".join(lines)
-
-
-def describe_bundles(root: Path) -> str:
-    """List the bundles below a folder, a line each."""
-    entries = list_bundles(root)
-    if not entries:
-        return f"no bundle below {root}"
-    return "\n".join(f"{e.folder}  {e.architecture}  {e.parameters} parameters" for e in entries)
