@@ -115,7 +115,7 @@ def optical_statistics(
         valid = _valid(read_stored(reflectance, window=window), nodata)
         labels = read_labels(mask, window=window)
         valid &= labels != 0
-        cloudy = np.isin(labels, CLOUDY_LABELS)
+        cloudy = (labels == CLOUDY_LABELS[0]) | (labels == CLOUDY_LABELS[1])
         concealed = np.zeros_like(valid)
         if hidden is not None:
             concealed = read_labels(hidden, window=window) != 0
