@@ -98,7 +98,7 @@ def run(
     in_containers: Annotated[
         bool, typer.Option("--in-containers", help="Run each job with docker run.")
     ] = False,
-    image: Annotated[str, typer.Option(help="Image for --in-containers.")] = "skymend-core",
+    image: Annotated[str, typer.Option(help="Image for --in-containers.")] = "core",
     refresh: RefreshOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
@@ -128,8 +128,13 @@ def job(
     store: Annotated[Path, typer.Option(help="Folder of the store.")],
     cpus: Annotated[int | None, typer.Option(min=1, help="Threads; those of its task.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute checksums.")] = False,
+    image: Annotated[str | None, typer.Option(help="Run it in this container image.")] = None,
 ) -> None:
     """Run one job of a plan (what both engines call)."""
+    if image is not None:
+        from skymend.adapters.jobs import run_in_container
+
+        raise typer.Exit(run_in_container(plan_file, key, store.resolve(), cpus or 1, image))
     from skymend.core.execute import run_job
     from skymend.core.plan import Plan
     from skymend.core.store import LocalStore

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skymend.adapters.run import Engine, Ran, run_plan
+from skymend.core import container
 from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
@@ -52,6 +53,8 @@ def run_region(
 ) -> RegionRun:
     """Plan a region and run each tile's plan."""
     known = _engine(engine)
+    if image is not None:
+        container.check_ready(container.image_tag(image))
     opened = open_region(region, store, refresh=refresh)
     return run_opened(opened, engine=known, cores=cores, image=image, quiet=quiet)
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from skymend.core.container import docker_command
+from skymend.core import container
 from skymend.core.plan import Job, Plan
 from skymend.core.store import LocalStore
 from skymend.core.task import load_task
@@ -63,40 +63,43 @@ def cpus_for(job: Job, cores: int) -> int:
     return min(load_task(job.step).cpus, cores)
 
 
-def job_command(plan: Plan, job: Job, options: RunOptions) -> list[str]:
-    """Return the command line that runs one job, in a container if so asked."""
-    cpus = cpus_for(job, options.cores)
-    arguments = [
-        "job",
-        str(options.plan),
-        job.key,
-        "--store",
-        str(options.store),
-        "--cpus",
-        str(cpus),
-    ]
-    if options.image is None:
-        return [sys.executable, "-m", "skymend", *arguments]
-    task = load_task(job.step)
-    name = f"skymend-{job.key[:16]}"
-    status = options.store.stat()
-    return docker_command(
-        arguments,
-        image=options.image,
-        store=options.store,
-        read_only_paths=_read_only_paths(plan, job),
-        uid=status.st_uid,
-        gid=status.st_gid,
+def job_command(job_key: str, cpus: int, options: RunOptions) -> list[str]:
+    """Return the command line that runs one job, the same under both engines."""
+    command = [sys.executable, "-m", "skymend", "job", str(options.plan), job_key]
+    command += ["--store", str(options.store), "--cpus", str(cpus)]
+    if options.image is not None:
+        command += ["--image", options.image]
+    return command
+
+
+def run_in_container(plan_file: Path, job_key: str, store: Path, cpus: int, image: str) -> int:
+    """Run one job in a container and return its exit code.
+
+    The container sees the store (writable) and the products the job reads (read-only), both
+    at the same path as outside; the job takes its lock inside.
+    """
+    plan = Plan.read(plan_file)
+    job = plan.job(job_key)
+    uid, gid = container.hand_over(store)
+    inner = ["skymend", "job", str(plan_file), job.key, "--store", str(store), "--cpus", str(cpus)]
+    command = container.docker_command(
+        inner,
+        image=container.image_tag(image),
+        store=store,
+        read_only_paths=[plan_file, *_products_of(plan, job)],
+        uid=uid,
+        gid=gid,
         cpus=cpus,
-        memory_gb=task.memory_gb,
-        name=name,
+        memory_gb=load_task(job.step).memory_gb,
+        name=container.container_name(job.key),
     )
+    return container.run(command)
 
 
-def _read_only_paths(plan: Plan, job: Job) -> list[Path]:
+def _products_of(plan: Plan, job: Job) -> list[Path]:
     refs = (ref for refs in job.inputs.values() for ref in refs)
-    files = (f.path for ref in refs if ref in plan.products for f in plan.products[ref].files)
-    return sorted({Path(file).parent for file in files})
+    products = [plan.products[ref] for ref in refs if ref in plan.products]
+    return sorted({Path(file.path).parent for p in products for file in p.files})
 
 
 def job_environment(job: Job, cores: int) -> dict[str, str]:

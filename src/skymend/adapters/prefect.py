@@ -108,7 +108,7 @@ def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
     with log.open("wb") as stream:
         try:
             code = subprocess.run(
-                job_command(plan, job, options),
+                job_command(job.key, cpus_for(job, options.cores), options),
                 stdin=subprocess.DEVNULL,
                 stdout=stream,
                 stderr=subprocess.STDOUT,

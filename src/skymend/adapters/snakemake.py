@@ -12,7 +12,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from skymend.adapters.jobs import RunOptions, job_command, last_words, log_path, pending
+from skymend.adapters.jobs import RunOptions, job_command, last_words, pending
 from skymend.core.errors import ConfigError, ToolMissingError
 from skymend.core.plan import Plan
 from skymend.core.resources import path as resource_path
@@ -119,12 +119,16 @@ class Rules:
             fix="list the paths with `skymend plan REGION --jobs`",
         )
 
-    def shell(self, key: str) -> str:
-        """Return the shell command of a job, its messages kept in its log."""
-        job = self.plan.by_key[key]
-        command = shlex.join(job_command(self.plan, job, self.options))
-        log = shlex.quote(str(log_path(self.options.store, job)))
-        return f"mkdir -p $(dirname {log}) && {command} > {log} 2>&1 || {{ tail -n 3 {log}; exit 1; }}"
+    def shell(self, step: str) -> str:
+        """Return the shell command of a step's jobs; their messages are kept in their logs."""
+        command = shlex.join(job_command("KEY", self.threads(step), self.options))
+        folder = self.options.store / "logs" / step
+        log = f"{shlex.quote(str(folder))}/{{wildcards.key}}.log"
+        return (
+            f"mkdir -p {shlex.quote(str(folder))} && "
+            f"{command.replace('KEY', '{wildcards.key}')} > {log} 2>&1 "
+            f"|| {{{{ tail -n 3 {log}; exit 1; }}}}"
+        )
 
     def threads(self, step: str) -> int:
         """Return the cores a step takes."""
