@@ -86,7 +86,7 @@ def fill(
     """
     visible = np.zeros(stack.shape, bool)
     if stack.target is not None:
-        visible = np.isfinite(stack.target).all(axis=0)
+        visible = np.asarray(np.isfinite(stack.target).all(axis=0))
     keep = visible if mode == "fill" else np.zeros_like(visible)
     hidden = ~keep
     around = rim(hidden, keep, feather_px) if feather_px > 0 and keep.any() else None

@@ -53,11 +53,10 @@ def rehearse(pixels: Pixels) -> Iterator[Trial]:
 
     The visible part of the target is held out likewise: same date, same gap.
     """
-    truths = [(date, float(time)) for date, time in enumerate(pixels.times)]
+    truths = [(d, float(t), pixels.values[d]) for d, t in enumerate(pixels.times)]
     if pixels.target is not None:
-        truths.append((TARGET, pixels.target_time))
-    for date, time in truths:
-        truth = pixels.target if date == TARGET else pixels.values[date]
+        truths.append((TARGET, pixels.target_time, pixels.target))
+    for date, time, truth in truths:
         seen = np.isfinite(truth).all(axis=0)
         if int(seen.sum()) < MIN_TRIAL_PIXELS:
             continue

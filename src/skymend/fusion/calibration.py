@@ -108,7 +108,8 @@ def _shared(anchors: Anchors) -> tuple[FloatArray, ...]:
     bridge = np.where(one_sided, near, bridge)
     scaled = np.sqrt(bridge / np.float32(_SCALE_DAYS))
     alone = np.where(one_sided, np.sqrt(near / np.float32(_SCALE_DAYS)), np.float32(0))
-    return np.ones_like(near), scaled, near / np.float32(_SCALE_DAYS), alone
+    shared = (np.ones_like(near), scaled, near / np.float32(_SCALE_DAYS), alone)
+    return tuple(np.asarray(feature, np.float32) for feature in shared)
 
 
 def _leverage(anchors: Anchors) -> FloatArray:

@@ -47,4 +47,4 @@ def seam(offset: FloatArray, known: BoolArray, feather_px: float) -> FloatArray:
         return values
 
     weight = np.maximum(blur(known.astype(np.float32)), np.float32(0.5))
-    return blur(np.where(known, offset, np.float32(0))) / weight
+    return np.asarray(blur(np.where(known, offset, np.float32(0))) / weight, np.float32)

@@ -23,6 +23,10 @@ YEAR_DAYS = 365.2425
 MAX_DATES = 64
 """One bit each; of more candidates the closest to the target are taken."""
 
+OUTLIER_ROUNDS = 2
+SCALE_FLOOR = 0.005
+"""Reflectance; residuals typical of a smooth series are no reason to drop its dates."""
+
 _TERMS = 6
 
 
@@ -36,8 +40,8 @@ class Harmonic(PixelMethod):
     ridge : penalty of the trend, annual and semi-annual terms, in units of the summed weight.
     min_dates : fewer usable dates in the window: linear interpolation instead. The
         semi-annual terms join from twice as many.
-    outlier : a date is left out of the second fit where any band misses the first one by
-        more than this many typical residuals (an overlooked cloud or shadow).
+    outlier : a date is left out of the next fit where a band misses the last one by more
+        than this many typical residuals (an overlooked cloud or shadow).
     """
 
     name: str = "harmonic"
@@ -82,30 +86,37 @@ class Harmonic(PixelMethod):
 
     def _evaluate(self, pixels: Pixels, scale: Any) -> FloatArray:
         coefficients = self._solve(pixels, pixels.usable)
-        if scale is not None:
-            usable = self._without_outliers(pixels, coefficients, scale)
-            again = (usable != pixels.usable).any(axis=0)
-            if again.any():
-                some = pixels.select(again)
-                coefficients[:, :, again] = self._solve(some, usable[:, again])
+        usable = pixels.usable
+        for _ in range(OUTLIER_ROUNDS if scale is not None else 0):
+            fewer = self._without_outliers(pixels, usable, coefficients, scale)
+            again = (usable != fewer).any(axis=0)
+            if not again.any():
+                break
+            usable = fewer
+            coefficients[:, :, again] = self._solve(pixels.select(again), usable[:, again])
         # At the target the phase is zero: level plus both cosines.
         mean: FloatArray = coefficients[0] + coefficients[2] + coefficients[4]
         return _within_seen(mean, pixels)
 
     def _without_outliers(
-        self, pixels: Pixels, coefficients: FloatArray, scale: npt.NDArray[np.float64]
+        self,
+        pixels: Pixels,
+        usable: BoolArray,
+        coefficients: FloatArray,
+        scale: npt.NDArray[np.float64],
     ) -> BoolArray:
-        basis = self._basis(pixels)
-        usable = pixels.usable.copy()
-        limit = (self.outlier * np.maximum(scale, 0.005)).astype(np.float32)[:, None]
-        for date, row in enumerate(basis.astype(np.float32)):
+        """Leave out the worst dates of each pixel: an outlier spoils its neighbours' fit too."""
+        unit = np.maximum(scale, SCALE_FLOOR).astype(np.float32)[:, None]
+        miss = np.zeros(usable.shape, np.float32)
+        for date, row in enumerate(self._basis(pixels).astype(np.float32)):
             fitted = np.tensordot(row, coefficients, axes=1)
-            with np.errstate(invalid="ignore"):
-                usable[date] &= ~(np.abs(pixels.values[date] - fitted) > limit).any(axis=0)
-        kept = usable.sum(axis=0)
+            ratio = (np.abs(pixels.values[date] - fitted) / unit).max(axis=0)
+            miss[date] = np.where(usable[date], ratio, np.float32(0))
+        fewer = usable & ~((miss > self.outlier) & (miss > miss.max(axis=0) / 2))
+        kept = fewer.sum(axis=0)
         few = (kept < self.min_dates) | (2 * kept < pixels.usable.sum(axis=0))
-        usable[:, few] = pixels.usable[:, few]
-        return usable
+        fewer[:, few] = usable[:, few]
+        return fewer
 
     def _basis(self, pixels: Pixels) -> npt.NDArray[np.float64]:
         return basis(pixels.times - pixels.target_time, self.window_days)
@@ -131,6 +142,7 @@ class Harmonic(PixelMethod):
         trend, annual, semi = self.ridge
         penalty = np.array([1e-6, trend, annual, annual, semi, semi])
         gram += total[:, None, None] * np.diag(penalty)
+        gram += 1e-9 * np.eye(_TERMS)
         short = patterns.sum(axis=1) < 2 * self.min_dates
         gram[short, 4, 4] += 1e6
         gram[short, 5, 5] += 1e6

@@ -176,7 +176,7 @@ def clues(
     share = np.clip(share, 0, 1).astype(np.float32)
     deviation = now - first - position * (last - first)
     step, evidence = step_before(series, before, target, after, noise_db)
-    good = np.isfinite(deviation).all(axis=0)
+    good = np.asarray(np.isfinite(deviation).all(axis=0))
     for array in (deviation, share):
         array[..., ~good] = 0.0
     share[~good] = position
@@ -246,7 +246,7 @@ def noise_of(series: RadarSeries) -> FloatArray:
         return np.full(2, 1.0, np.float32)
     joined = np.concatenate(spreads, axis=1)
     noise = np.array([_median_finite(channel) for channel in joined]) / 0.6745 / np.sqrt(2)
-    return np.clip(noise, 0.2, 3.0).astype(np.float32)
+    return np.asarray(np.clip(noise, 0.2, 3.0), np.float32)
 
 
 def common_mode(series: RadarSeries) -> FloatArray:

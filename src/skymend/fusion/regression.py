@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.fusion.base import Answer, PixelMethod, Trial
-from skymend.fusion.pixels import Anchors, Pixels, RadarSeries, anchors, clip
+from skymend.fusion.pixels import Anchors, Pixels, anchors, clip
 from skymend.fusion.radar import RadarClues, clues, common_mode, noise_of
 from skymend.fusion.stack import BoolArray
 from skymend.fusion.temporal import interpolate
@@ -87,7 +87,7 @@ class Regression(PixelMethod):
         return _correct(found, self._design(pixels, found, model), model.weights)
 
     def _design(self, pixels: Pixels, found: Anchors, model: RegressionModel) -> _Design:
-        assert pixels.radar is not None  # noqa: S101 - callers checked
+        assert pixels.radar is not None
         series = replace(pixels.radar, db=pixels.radar.db - model.common_db[:, :, None])
         bands = pixels.values.shape[1]
         design = np.zeros((FEATURES, bands, pixels.count), np.float32)

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from skymend.core.encoding import FloatArray
 from skymend.core.grid import Grid, Window
 from skymend.fusion.scenes import SceneReader
 from skymend.fusion.stack import BoolArray, Stack
@@ -32,17 +33,20 @@ def sample(reader: SceneReader, *, radar: bool, margin: int) -> Stack:
     windows, wanted = _places(reader.grid, margin)
     # A date seen in one patch only must still be in all of them: read without dropping.
     parts = [_full(reader, window, radar) for window in windows]
-    first = parts[0]
-    joined = replace(
-        first,
+    return replace(
+        parts[0],
         optical=np.concatenate([p.optical for p in parts], axis=3),
+        radar=_joined([p.radar for p in parts]),
+        target=_joined([p.target for p in parts]),
+        dem=_joined([p.dem for p in parts]),
         wanted=np.concatenate(wanted, axis=1),
     )
-    for name, axis in (("radar", 3), ("target", 2), ("dem", 1)):
-        if getattr(first, name) is not None:
-            values = np.concatenate([getattr(p, name) for p in parts], axis=axis)
-            joined = replace(joined, **{name: values})
-    return joined
+
+
+def _joined(parts: list[FloatArray | None]) -> FloatArray | None:
+    """Join patches along columns; None where the first has none."""
+    there = [p for p in parts if p is not None]
+    return np.concatenate(there, axis=-1) if there else None
 
 
 def _places(grid: Grid, margin: int) -> tuple[list[Window], list[BoolArray]]:

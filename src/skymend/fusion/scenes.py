@@ -81,7 +81,7 @@ def usable(labels: ByteArray, snow_is_clear: bool) -> BoolArray:
     good = (labels == Label.CLEAR) | (labels == Label.WATER)
     if snow_is_clear:
         good |= labels == Label.SNOW
-    return good
+    return np.asarray(good, np.bool_)
 
 
 def pair(
@@ -194,7 +194,7 @@ class SceneReader:
 
     def labels(self, scene: Optical, window: Window) -> ByteArray:
         """Return the labels of a window, (rows, columns) uint8."""
-        return self.stored(scene.mask, window)[0].astype(np.uint8, copy=False)
+        return np.asarray(self.stored(scene.mask, window)[0], np.uint8)
 
     def stored(
         self, path: Path, window: Window, bands: Sequence[str] | None = None
@@ -298,7 +298,7 @@ class SceneReader:
     def _heights(self, window: Window) -> FloatArray | None:
         if self._dem is None or self._shape(self._dem) != self.grid.shape:
             return None
-        return self.physical(self._dem, window)[0]
+        return np.asarray(self.physical(self._dem, window)[0], np.float32)
 
     def _shape(self, path: Path) -> tuple[int, int]:
         rows, columns = self._dataset(path, check=False).shape

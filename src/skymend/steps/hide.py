@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from skymend.core.raster import describe, read_labels, write_cog
 from skymend.core.step import Artifact, Context, Facts, StepInputs, StepOutputs, StepParams, step
 from skymend.fusion.hiding import Donor, hide, tiled
 from skymend.fusion.scenes import usable
+from skymend.fusion.stack import BoolArray
 
 
 class Inputs(StepInputs):
@@ -56,12 +58,10 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
             f"only {share:.0%} of the date is clear, {params.min_clear_share:.0%} are needed"
         )
     name = inputs.mask.tags["id"]
-    options = {"target_id": name, "share": params.share, "seed": params.seed}
-    source = "same place"
-    found = hide(clear, _donors(inputs.donors), **options)  # type: ignore[arg-type]
+    find = partial(hide, clear, target_id=name, share=params.share, seed=params.seed)
+    found, source = find(_donors(inputs.donors)), "same place"
     if found is None:
-        source = "another place"
-        found = hide(clear, _shapes(inputs.shapes, labels.shape, name), **options)  # type: ignore[arg-type]
+        found, source = find(_shapes(inputs.shapes, labels.shape, name)), "another place"
     if found is None:
         raise SkipJob("no other date lends a cloud shape that hides 10 to 50 % of the clear pixels")
     grid = describe(path).grid
@@ -76,14 +76,14 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     }
 
 
-def _clear_share(labels: ByteArray, clear: np.ndarray) -> float:  # type: ignore[type-arg]
+def _clear_share(labels: ByteArray, clear: BoolArray) -> float:
     valid = int((labels != 0).sum())
     return float(clear.sum()) / valid if valid else 0.0
 
 
 def _donors(artifacts: tuple[Artifact, ...]) -> list[Donor]:
     return [
-        Donor(a.tags["id"], _date(a), lambda path=a.file("mask"): read_labels(path))  # type: ignore[misc]
+        Donor(_id(a), _date(a), partial(read_labels, a.file("mask")))
         for a in artifacts
         if a.absent is None
     ]
@@ -96,7 +96,7 @@ def _shapes(artifacts: tuple[Artifact, ...], shape: tuple[int, ...], name: str) 
         return tiled(read_labels(path), (shape[0], shape[1]), f"{name}|{donor}")
 
     return [
-        Donor(_id(a), _date(a), lambda a=a: read(a.file("mask"), _id(a)))  # type: ignore[misc]
+        Donor(_id(a), _date(a), partial(read, a.file("mask"), _id(a)))
         for a in artifacts
         if a.absent is None
     ]
