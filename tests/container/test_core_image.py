@@ -230,11 +230,11 @@ def test_a_run_in_containers_gives_the_rasters_of_a_plain_run(region: Path, tmp_
     plain, contained = tmp_path / "store-a", tmp_path / "store-c"
 
     counts = skymend_run(region, plain)
-    in_containers = skymend_run(region, contained, "--in-containers")
+    in_containers = skymend_run(region, contained, "--engine", "snakemake", "--in-containers")
 
     assert in_containers | {"store": ""} == counts | {"store": ""}
     assert counts["failed"] == 0
     assert len(rasters(plain)) > 0
     assert rasters(contained) == rasters(plain)
-    again = skymend_run(region, contained)
+    again = skymend_run(region, contained, "--engine", "snakemake")
     assert again["executed"] == again["failed"] == 0
