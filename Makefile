@@ -22,6 +22,7 @@ demo: install ## simulate a season, train, reconstruct, evaluate, report
 test: install ## unit, integration and end-to-end tests, three chaos kills among them
 	@scripts/need chromium || echo "the page test is skipped without Chromium"
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadscope
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills 3
 
 lint: install ## ruff (rules and format), hadolint
 	$(BIN)/ruff check .
@@ -42,7 +43,7 @@ real: install ## runs on real imagery, where it lies beside the checkout (SKYMEN
 	$(PYTEST) -m real
 
 chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
-	SKYMEND_CHAOS_KILLS=$(CHAOS_KILLS) $(PYTEST) -m "e2e or slow" -k chaos
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills $(CHAOS_KILLS)
 
 container-image: install ## build the core image on a base made from Debian packages
 	scripts/with-docker scripts/build-image core

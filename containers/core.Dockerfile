@@ -27,7 +27,7 @@ RUN /opt/skymend/bin/pip install --no-index --no-deps --no-compile dist/skymend-
     && /opt/skymend/bin/pip uninstall -y -q pip setuptools \
     && find /opt/skymend -type d \( -name tests -o -name test -o -name __pycache__ \) -prune -exec rm -rf {} + \
     && find /opt/skymend -name '*.pyi' -delete \
-    && python3 -m compileall -q -j 0 /opt/skymend/lib || true
+    && { python3 -m compileall -q -j 0 /opt/skymend/lib || true; }
 
 FROM python
 COPY --from=build /opt/skymend /opt/skymend
