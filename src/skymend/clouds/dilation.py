@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterator
+
 import numpy as np
 import numpy.typing as npt
 
 from skymend.core.encoding import ByteArray
 from skymend.core.errors import ConfigError
-from skymend.core.grid import Grid
 from skymend.products.labels import Label
 
 BoolArray = npt.NDArray[np.bool_]
+Slices = tuple[slice, slice]
 
 BLOCK = 2048
 """Side of the blocks whose distances are held in memory at once, pixels."""
@@ -45,11 +48,12 @@ def dilate(labels: ByteArray, distance_m: float, resolution_m: float) -> ByteArr
     radius = distance_m / resolution_m
     if radius < 1:
         return grown
-    valid = labels != Label.NODATA
-    for label in (Label.SHADOW, Label.CLOUD):
-        near = within(labels == label, radius)
-        near &= valid
-        grown[near] = label
+    for outer, inner, window in _blocks(labels.shape, math.ceil(radius)):
+        part = labels[outer]
+        target = grown[window]
+        valid = target != Label.NODATA
+        for label in (Label.SHADOW, Label.CLOUD):
+            target[within(part == label, radius)[inner] & valid] = label
     return grown
 
 
@@ -65,27 +69,27 @@ def within(mask: BoolArray, radius: float) -> BoolArray:
     -------
     (rows, columns) boolean, True where a True pixel lies at a distance of ``radius`` or less.
     """
-    halo = int(np.ceil(radius))
-    near = np.zeros_like(mask)
-    grid = Grid("", (1.0, 0.0, 0.0, 0.0, -1.0, 0.0), (mask.shape[0], mask.shape[1]))
-    for window in grid.blocks(BLOCK):
-        rows, columns = window.slices
-        top, left = max(rows.start - halo, 0), max(columns.start - halo, 0)
-        part = mask[top : rows.stop + halo, left : columns.stop + halo]
-        if not part.any():
-            continue
-        inner = (
-            slice(rows.start - top, rows.stop - top),
-            slice(columns.start - left, columns.stop - left),
-        )
-        near[rows, columns] = _within_block(part, radius)[inner]
-    return near
-
-
-def _within_block(mask: BoolArray, radius: float) -> BoolArray:
     import cv2
 
+    if not mask.any():
+        return mask.copy()
     distance = cv2.distanceTransform((~mask).view(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     # Squared distances between pixel centres are whole numbers; the root of the next one is
     # more than 1e-4 away for any radius below 5000 pixels.
     return np.asarray(distance <= np.float32(radius + 1e-4))
+
+
+def _blocks(shape: tuple[int, ...], halo: int) -> Iterator[tuple[Slices, Slices, Slices]]:
+    """Yield each block with its halo, where the block lies in that, and where in the whole."""
+    for row in range(0, shape[0], BLOCK):
+        for column in range(0, shape[1], BLOCK):
+            top, left = max(row - halo, 0), max(column - halo, 0)
+            rows, columns = min(BLOCK, shape[0] - row), min(BLOCK, shape[1] - column)
+            yield (
+                (slice(top, row + rows + halo), slice(left, column + columns + halo)),
+                (
+                    slice(row - top, row - top + rows),
+                    slice(column - left, column - left + columns),
+                ),
+                (slice(row, row + rows), slice(column, column + columns)),
+            )

@@ -48,7 +48,7 @@ class Shares:
     @classmethod
     def of(cls, labels: ByteArray, *, snow_is_clear: bool = True) -> Shares:
         """Count the labels of a mask."""
-        counts = np.bincount(labels.reshape(-1), minlength=len(Label)).tolist()
+        counts = {kind: int(np.count_nonzero(labels == kind)) for kind in Label}
         valid = labels.size - counts[Label.NODATA]
         ground = (Label.CLEAR, Label.WATER, *([Label.SNOW] if snow_is_clear else []))
 

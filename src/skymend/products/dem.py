@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -61,12 +62,24 @@ def read_dem(path: Path, grid: Grid, *, resampling: Resampling = "cubic") -> Flo
             found=reason,
             fix="check the path of the source dem",
         )
+    return read_heights(elevation_files(path), grid, resampling=resampling)
+
+
+def read_heights(
+    files: Sequence[Path], grid: Grid, *, resampling: Resampling = "cubic"
+) -> FloatArray:
+    """Read heights from several files; the first with a valid height wins.
+
+    Returns
+    -------
+    (rows, columns) float32 in metres, NaN where no file has a height.
+    """
     heights = np.full(grid.shape, np.nan, np.float32)
-    for file in elevation_files(path):
+    for file in files:
         holes = np.isnan(heights)
         if not holes.any():
             break
-        heights[holes] = _read_one(file, grid, resampling)[holes]
+        np.copyto(heights, _read_one(file, grid, resampling), where=holes)
     return heights
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Literal
 
@@ -10,7 +11,7 @@ from pydantic import Field
 
 from skymend.core.encoding import ELEVATION
 from skymend.core.errors import SkipJob
-from skymend.core.raster import write_cog
+from skymend.core.raster import CogWriter
 from skymend.core.step import (
     Artifact,
     Context,
@@ -21,7 +22,8 @@ from skymend.core.step import (
     StepParams,
     step,
 )
-from skymend.products import read_dem
+from skymend.products.dem import read_heights
+from skymend.products.strips import strips
 
 
 class Inputs(StepInputs):
@@ -55,21 +57,22 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     Facts: ``valid_share``, ``lowest_m``, ``highest_m`` and ``vertical_datum``.
     """
     grid = params.grid.grid
-    heights = np.full(grid.shape, np.nan, np.float32)
-    present = [p for p in inputs.products if p.absent is None]
-    for done, product in enumerate(present, start=1):
-        holes = np.isnan(heights)
-        if holes.any():
-            found = read_dem(product.file("product"), grid, resampling=params.resampling)
-            np.copyto(heights, found, where=holes)
-        context.progress(done / len(present), "reading heights")
-    valid = np.isfinite(heights)
-    if not valid.any():
-        raise SkipJob("no DEM file covers the area")
-    write_cog(out / Outputs().dem, heights[None], grid, ("elevation",), ELEVATION)
+    files = [p.file("product") for p in inputs.products if p.absent is None]
+    valid, lowest, highest = 0, math.inf, -math.inf
+    with CogWriter(out / Outputs().dem, grid, ("elevation",), ELEVATION) as writer:
+        for window, part in strips(grid):
+            heights = read_heights(files, part, resampling=params.resampling)
+            found = heights[np.isfinite(heights)]
+            valid += found.size
+            lowest = min(lowest, float(found.min(initial=np.inf)))
+            highest = max(highest, float(found.max(initial=-np.inf)))
+            writer.write(heights[None], window)
+            context.progress((window.row + window.rows) / grid.shape[0], "reading heights")
+        if valid == 0:
+            raise SkipJob("no DEM file covers the area")
     return {
-        "valid_share": round(float(valid.mean()), 6),
-        "lowest_m": round(float(np.nanmin(heights)), 2),
-        "highest_m": round(float(np.nanmax(heights)), 2),
+        "valid_share": round(valid / (grid.shape[0] * grid.shape[1]), 6),
+        "lowest_m": round(lowest, 2),
+        "highest_m": round(highest, 2),
         "vertical_datum": params.vertical_datum,
     }
