@@ -116,7 +116,7 @@ class Harmonic(PixelMethod):
         kept = fewer.sum(axis=0)
         few = (kept < self.min_dates) | (2 * kept < pixels.usable.sum(axis=0))
         fewer[:, few] = usable[:, few]
-        return fewer
+        return np.asarray(fewer, np.bool_)
 
     def _basis(self, pixels: Pixels) -> npt.NDArray[np.float64]:
         return basis(pixels.times - pixels.target_time, self.window_days)

@@ -15,24 +15,31 @@ PATCHES = 64
 PATCH_PX = 6
 """64 patches of 6 x 6 pixels: 2,304 pixels of up to 64 fields."""
 
+MARGIN_PX = 2
+"""Around each patch, for the speckle filter."""
+
+WHOLE_PX = 512 * 512
+"""Grids up to this size are read at once."""
+
 SEED = 7
 
 
-def sample(reader: SceneReader, *, radar: bool, margin: int) -> Stack:
+def sample(reader: SceneReader, *, radar: bool) -> Stack:
     """Read patches at seeded places and lay them side by side.
-
-    Parameters
-    ----------
-    margin : pixels around each patch that the method looks at.
 
     Returns
     -------
-    Stack of (rows, columns) = (patch, patches * patch) with margins; ``wanted`` is False on
-    margins. Small grids are read whole, with as many pixels wanted.
+    Stack of (rows, columns) = (side, patches * side) with a margin of 2 pixels around each
+    patch, where ``wanted`` is False. Tiny grids are taken whole, with as many pixels wanted.
     """
-    windows, wanted = _places(reader.grid, margin)
-    # A date seen in one patch only must still be in all of them: read without dropping.
-    parts = [_full(reader, window, radar) for window in windows]
+    places, wanted = _places(reader.grid)
+    rows, columns = reader.grid.shape
+    if rows * columns <= WHOLE_PX:
+        # One read instead of hundreds of small ones.
+        whole = _full(reader, Window(0, 0, rows, columns), radar)
+        parts = [_cut(whole, place) for place in places]
+    else:
+        parts = [_full(reader, place, radar) for place in places]
     return replace(
         parts[0],
         optical=np.concatenate([p.optical for p in parts], axis=3),
@@ -43,17 +50,32 @@ def sample(reader: SceneReader, *, radar: bool, margin: int) -> Stack:
     )
 
 
+def _cut(stack: Stack, place: Window) -> Stack:
+    rows, columns = place.slices
+
+    def part(values: FloatArray | None) -> FloatArray | None:
+        return None if values is None else values[..., rows, columns]
+
+    return replace(
+        stack,
+        optical=stack.optical[..., rows, columns],
+        radar=part(stack.radar),
+        target=part(stack.target),
+        dem=part(stack.dem),
+    )
+
+
 def _joined(parts: list[FloatArray | None]) -> FloatArray | None:
     """Join patches along columns; None where the first has none."""
     there = [p for p in parts if p is not None]
     return np.concatenate(there, axis=-1) if there else None
 
 
-def _places(grid: Grid, margin: int) -> tuple[list[Window], list[BoolArray]]:
+def _places(grid: Grid) -> tuple[list[Window], list[BoolArray]]:
     rng = np.random.default_rng(SEED)
     rows, columns = grid.shape
-    side = PATCH_PX + 2 * margin
-    if rows * columns <= 4 * PATCHES * side * side or min(rows, columns) < side:
+    side = PATCH_PX + 2 * MARGIN_PX
+    if rows * columns <= 2 * PATCHES * side * side or min(rows, columns) < side:
         wanted = np.zeros(rows * columns, bool)
         count = min(rows * columns, PATCHES * PATCH_PX**2)
         wanted[rng.permutation(rows * columns)[:count]] = True
@@ -62,7 +84,7 @@ def _places(grid: Grid, margin: int) -> tuple[list[Window], list[BoolArray]]:
     left = rng.integers(0, columns - side + 1, PATCHES)
     places = sorted(zip(top.tolist(), left.tolist(), strict=True))
     core = np.zeros((side, side), bool)
-    core[margin : side - margin, margin : side - margin] = True
+    core[MARGIN_PX:-MARGIN_PX, MARGIN_PX:-MARGIN_PX] = True
     return [Window(r, c, side, side) for r, c in places], [core] * PATCHES
 
 

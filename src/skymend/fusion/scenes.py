@@ -78,10 +78,10 @@ def days(time: datetime) -> float:
 
 def usable(labels: ByteArray, snow_is_clear: bool) -> BoolArray:
     """Tell which labels are observations of the ground: clear, water and, if asked, snow."""
-    good = (labels == Label.CLEAR) | (labels == Label.WATER)
-    if snow_is_clear:
-        good |= labels == Label.SNOW
-    return np.asarray(good, np.bool_)
+    table = np.zeros(256, np.bool_)
+    table[[int(Label.CLEAR), int(Label.WATER)]] = True
+    table[int(Label.SNOW)] = snow_is_clear
+    return table[labels]
 
 
 def pair(

@@ -30,7 +30,7 @@ from skymend.fusion.feather import reach
 from skymend.fusion.methods import method as pixel_method
 from skymend.fusion.sampling import sample
 from skymend.fusion.scenes import Choice, Optical, SceneReader, days, pair, passes
-from skymend.fusion.stack import BoolArray, Fitted, Method, Stack
+from skymend.fusion.stack import BoolArray, Method, Stack
 
 MethodName = Literal["nearest", "linear", "harmonic", "regression", "network"]
 
@@ -195,20 +195,19 @@ def margin_of(method: Method, feather_px: float = 0.0) -> int:
     return math.ceil((method.margin + reach(feather_px)) / stride) * stride
 
 
-def fit(reader: SceneReader, method: Method) -> tuple[Fitted, Fallback]:
-    """Fit a method to the seeded sample of a job.
+def draw(reader: SceneReader, *, radar: bool) -> tuple[Stack, Fallback]:
+    """Draw the sample of a job, and what stands in for pixels that no date saw clear.
 
     Raises
     ------
     SkipJob
         if no date of the window has one clear pixel.
     """
-    margin = method.margin if method.name != "network" else 0
-    seen = sample(reader, radar=method.needs_radar, margin=margin)
+    seen = sample(reader, radar=radar)
     fallback = fallback_of(seen) or _search_clear(reader)
     if fallback is None:
         raise SkipJob("no clear observation in the window, on any date")
-    return method.fit(seen), fallback
+    return seen, fallback
 
 
 def _search_clear(reader: SceneReader) -> Fallback | None:
@@ -231,7 +230,8 @@ class _Work:
 
     def rebuild(self) -> dict[int, int]:
         """Write the three layers and return how many pixels have each QA code."""
-        fitted, fallback = fit(self.reader, self.method)
+        seen, fallback = draw(self.reader, radar=self.method.needs_radar)
+        fitted = self.method.fit(seen)
         grid, params = self.reader.grid, self.params
         feather_px = params.feather_m / grid.resolution if params.mode == "fill" else 0.0
         layers = len(self.reader.candidates) * len(params.bands) + 2 * len(self.reader.radar)

@@ -27,8 +27,8 @@ from skymend.evaluate.scores import CHANGE_LIMIT, ScoreRow, write_scores
 from skymend.fusion.blocks import Block, blocks, side_for, walk
 from skymend.fusion.compositing import composite
 from skymend.fusion.scenes import Optical, SceneReader, pair, passes
-from skymend.fusion.stack import BoolArray, Estimate, Fitted, Method, Stack
-from skymend.steps.reconstruct import MethodName, fit, margin_of, named_method
+from skymend.fusion.stack import BoolArray, Estimate, Stack
+from skymend.steps.reconstruct import MethodName, draw, margin_of, named_method
 
 
 class Inputs(StepInputs):
@@ -160,51 +160,42 @@ class _Hiding:
 
 
 def _score(hiding: _Hiding, candidates: list[Optical], context: Context) -> list[ScoreRow]:
-    """Score every method for one width of the gap."""
-    params, rows = hiding.params, list[ScoreRow]()
+    """Score every method for one width of the gap, all on the same blocks."""
+    params = hiding.params
+    methods = [
+        named_method(
+            name,
+            window_days=params.window_days,
+            max_gap_hours=params.max_gap_hours,
+            inputs=hiding.inputs,
+            cpus=context.cpus,
+        )
+        for name in params.methods
+    ]
+    radar = any(m.needs_radar for m in methods)
     with hiding.open(candidates) as reader:
         reader.choose(candidates)
-        radar = passes(hiding.inputs.radar)
-        for name in params.methods:
-            method = named_method(
-                name,
-                window_days=params.window_days,
-                max_gap_hours=params.max_gap_hours,
-                inputs=hiding.inputs,
-                cpus=context.cpus,
-            )
-            reader.radar = radar if method.needs_radar else []
-            try:
-                fitted, _ = fit(reader, method)
-            except SkipJob:
-                continue
-            rows.extend(_score_method(hiding, reader, method, name, fitted, context))
-    return rows
-
-
-def _score_method(
-    hiding: _Hiding,
-    reader: SceneReader,
-    method: Method,
-    name: str,
-    fitted: Fitted,
-    context: Context,
-) -> list[ScoreRow]:
-    params = hiding.params
-    layers = len(reader.candidates) * len(params.bands) + 2 * len(reader.radar)
-    parts = blocks(reader.grid, side_for(layers + 16, params.block_px), margin_of(method))
-
-    def read(block: Block) -> _Part | None:
-        return _read(hiding, reader, method, block)
-
-    def make(block: Block, part: _Part | None) -> list[ScoreRow]:
-        if part is None:
+        reader.radar = passes(hiding.inputs.radar) if radar else []
+        try:
+            seen, _ = draw(reader, radar=radar)
+        except SkipJob:
             return []
-        estimate = fitted.predict(part.stack)
-        return _rows(part, estimate, block, name, hiding)
+        fitted = {m.name: m.fit(seen) for m in methods}
+        layers = len(reader.candidates) * len(params.bands) + 2 * len(reader.radar)
+        margin = max(margin_of(m) for m in methods)
+        parts = blocks(reader.grid, side_for(layers + 16, params.block_px), margin)
 
-    cpus = 1 if name == "network" else context.cpus
-    return [row for _, rows in walk(parts, read, make, cpus) for row in rows]
+        def read(block: Block) -> _Part | None:
+            return _read(hiding, reader, block, radar)
+
+        def make(block: Block, part: _Part | None) -> list[ScoreRow]:
+            if part is None:
+                return []
+            predicted = {name: one.predict(part.stack) for name, one in fitted.items()}
+            return [r for name, e in predicted.items() for r in _rows(part, e, block, name, hiding)]
+
+        cpus = 1 if "network" in fitted else context.cpus
+        return [row for _, rows in walk(parts, read, make, cpus) for row in rows]
 
 
 class _Part:
@@ -215,7 +206,7 @@ class _Part:
         self.truth, self.hidden = truth, hidden
 
 
-def _read(hiding: _Hiding, reader: SceneReader, method: Method, block: Block) -> _Part | None:
+def _read(hiding: _Hiding, reader: SceneReader, block: Block, radar: bool) -> _Part | None:
     hidden = reader.hidden_pixels(block.window)
     core = np.zeros_like(hidden)
     core[block.inner] = True
@@ -224,7 +215,7 @@ def _read(hiding: _Hiding, reader: SceneReader, method: Method, block: Block) ->
         return None
     truth = reader.truth(hiding.target, block.window)
     hidden &= np.isfinite(truth).all(axis=0)
-    stack, _ = reader.stack(block.window, radar=method.needs_radar)
+    stack, _ = reader.stack(block.window, radar=radar)
     return _Part(stack, truth, hidden)
 
 
