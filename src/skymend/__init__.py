@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 
-def open(store: Path | str, *, tile: str | None = None) -> Any:  # noqa: A001
+def open(store: Path | str, *, tile: str | None = None) -> Any:
     """Open the reconstructed series of a store as an xarray dataset.
 
     See :func:`skymend.report.export.open_store`.

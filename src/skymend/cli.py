@@ -98,7 +98,7 @@ def run(
     in_containers: Annotated[
         bool, typer.Option("--in-containers", help="Run each job with docker run.")
     ] = False,
-    image: Annotated[str, typer.Option(help="Image for --in-containers.")] = "core",
+    image: Annotated[str, typer.Option(help="Image for --in-containers.")] = "skymend-core",
     refresh: RefreshOption = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")] = False,
     as_json: JsonOption = False,
@@ -132,9 +132,9 @@ def job(
 ) -> None:
     """Run one job of a plan (what both engines call)."""
     if image is not None:
-        from skymend.adapters.jobs import run_in_container
+        from skymend.adapters.jobs import become_container
 
-        raise typer.Exit(run_in_container(plan_file, key, store.resolve(), cpus or 1, image))
+        become_container(plan_file.resolve(), key, store.resolve(), cpus or 1, image)
     from skymend.core.execute import run_job
     from skymend.core.plan import Plan
     from skymend.core.store import LocalStore

@@ -136,7 +136,7 @@ def test_a_plan_survives_its_file(tmp_path):
 
 
 def test_moving_a_product_changes_no_key_but_its_content_does(tmp_path):
-    plan, keys = small_plan(tmp_path)
+    _, keys = small_plan(tmp_path)
     (tmp_path / "elsewhere").mkdir()
     assert small_plan(tmp_path / "elsewhere")[1] == keys
     assert small_plan(tmp_path, text="abd")[1][0] != keys[0]
@@ -221,7 +221,7 @@ def test_a_foreign_folder_is_no_store(tmp_path):
     (tmp_path / "notes.txt").write_text("mine")
     with pytest.raises(StoreError, match=r"no store\.json"):
         LocalStore(tmp_path).prepare()
-    assert sorted(os.listdir(tmp_path)) == ["notes.txt"]
+    assert [p.name for p in tmp_path.iterdir()] == ["notes.txt"]
 
 
 def test_parameters_are_validated_when_planning(tmp_path):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from skymend.adapters.run import Engine, Ran, run_plan
-from skymend.core import container
 from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
@@ -53,8 +53,6 @@ def run_region(
 ) -> RegionRun:
     """Plan a region and run each tile's plan."""
     known = _engine(engine)
-    if image is not None:
-        container.check_ready(container.image_tag(image))
     opened = open_region(region, store, refresh=refresh)
     return run_opened(opened, engine=known, cores=cores, image=image, quiet=quiet)
 
@@ -76,7 +74,7 @@ def run_demo(folder: Path, *, engine: str, cores: int) -> RegionRun:
     from skymend.simulate.door import simulate_preset
 
     _engine(engine)
-    print(simulate_preset(folder / "products", "demo"))
+    sys.stderr.write(simulate_preset(folder / "products", "demo") + "\n")
     region = folder / "region.yaml"
     region.write_text((resource_path("config") / "demo.yaml").read_text())
     return run_region(region, str(folder / "store"), engine=engine, cores=cores)

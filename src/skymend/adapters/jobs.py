@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NoReturn
 
 from skymend.core import container
 from skymend.core.plan import Job, Plan
@@ -72,28 +73,28 @@ def job_command(job_key: str, cpus: int, options: RunOptions) -> list[str]:
     return command
 
 
-def run_in_container(plan_file: Path, job_key: str, store: Path, cpus: int, image: str) -> int:
-    """Run one job in a container and return its exit code.
+def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, image: str) -> NoReturn:
+    """Replace this process by one that runs the job in a container.
 
     The container sees the store (writable) and the products the job reads (read-only), both
     at the same path as outside; the job takes its lock inside.
     """
     plan = Plan.read(plan_file)
     job = plan.job(job_key)
-    uid, gid = container.hand_over(store)
-    inner = ["skymend", "job", str(plan_file), job.key, "--store", str(store), "--cpus", str(cpus)]
+    owner = store.stat()
+    inner = ["job", str(plan_file), job.key, "--store", str(store), "--cpus", str(cpus)]
     command = container.docker_command(
         inner,
-        image=container.image_tag(image),
+        image=image,
         store=store,
         read_only_paths=[plan_file, *_products_of(plan, job)],
-        uid=uid,
-        gid=gid,
+        uid=owner.st_uid,
+        gid=owner.st_gid,
         cpus=cpus,
         memory_gb=load_task(job.step).memory_gb,
         name=container.container_name(job.key),
     )
-    return container.run(command)
+    os.execv(command[0], command)
 
 
 def _products_of(plan: Plan, job: Job) -> list[Path]:
@@ -118,11 +119,6 @@ def last_words(store: LocalStore, job: Job) -> str:
     log = log_path(store.root, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else "not started: an input failed"
-
-
-def recorded(plan: Plan, store: LocalStore) -> set[str]:
-    """Return the keys of the plan's jobs that have a record."""
-    return {job.key for job in plan.jobs if store.record_path(job.step, job.key).exists()}
 
 
 def pending(plan: Plan, store: LocalStore) -> list[Job]:

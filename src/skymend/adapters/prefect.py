@@ -183,7 +183,7 @@ def _follow(
             failures[job.label] = last_words(store, job)
         if not options.quiet:
             state = "failed" if record is None else record.status
-            print(f"[{done}/{len(futures)}] {job.label}: {state}", file=sys.stderr, flush=True)
+            sys.stderr.write(f"[{done}/{len(futures)}] {job.label}: {state}\n")
         if done % 10 == 0 or done == len(futures):
             update_progress_artifact(artifact, progress=100.0 * done / len(futures))
     return failures
@@ -197,8 +197,8 @@ def _show_results(plan: Plan, store: LocalStore) -> None:
             continue
         if job.step == "evaluate":
             _show_table(store.root / record.outputs["table"].path)
-        if job.step == "report":
-            _show_picture(store.root / record.outputs["page"].path)
+        if job.step == "report" and "picture" in record.outputs:
+            _show_picture(store.root / record.outputs["picture"].path)
 
 
 def _show_table(path: Path) -> None:
@@ -220,12 +220,12 @@ def _show_table(path: Path) -> None:
 
 
 def _show_picture(path: Path) -> None:
-    from skymend.report.picture import before_after_data_uri
+    from skymend.report.picture import data_uri
 
     create_markdown_artifact(
         key="before-after",
-        markdown=f"![before and after]({before_after_data_uri(path.parent)})\n\nReport: {path}",
-        description="The cloudiest date that was rebuilt",
+        markdown=f"![before and after]({data_uri(path)})\n\nReport: {path.parent}/index.html",
+        description="A date as acquired and as rebuilt",
     )
 
 

@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from skymend.adapters.jobs import RunOptions, Tally, recorded, tally
+from skymend.adapters.jobs import RunOptions, Tally, pending, tally
 from skymend.core.container import check_ready, hand_over
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
@@ -63,10 +63,8 @@ def run_plan(
     if image is not None:
         _open_to_jobs(plan, store)
     options = RunOptions(path, store.root, cores, image, quiet)
-    # Damaged outputs lose their record inside the engine, so what counts as done is asked
-    # after it looked.
     runner: Runner = import_module(_MODULES[engine]).run
-    before = recorded(plan, store)
+    before = {job.key for job in plan.jobs} - {job.key for job in pending(plan, store)}
     failures = runner(plan, store, options)
     return Ran(plan, path, tally(plan, store, before, failures))
 

@@ -93,7 +93,7 @@ class Rules:
         return sorted({job.step for job in self.plan.jobs})
 
     def targets(self) -> list[str]:
-        """Records of everything the region asks for."""
+        """Return the records of everything the region asks for."""
         return [self.record(key) for key in self.plan.targets]
 
     def record(self, key: str) -> str:

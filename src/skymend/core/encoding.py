@@ -43,13 +43,14 @@ class Encoding:
         limits = np.iinfo(self.dtype)
         low, high = int(limits.min), int(limits.max)
         if self.nodata is None:
-            return np.clip(np.rint(values / self.scale), low, high).astype(self.dtype)
+            whole: npt.NDArray[Any] = np.clip(np.rint(values / self.scale), low, high)
+            return whole.astype(self.dtype)
         nodata = int(self.nodata)
         if nodata <= 0:
             low = nodata + 1
         else:
             high = nodata - 1
-        stored = np.rint(values / np.float32(self.scale))
+        stored: FloatArray = np.rint(values / np.float32(self.scale))
         invalid = np.isnan(stored)
         np.clip(stored, low, high, out=stored)
         stored[invalid] = nodata

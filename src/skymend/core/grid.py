@@ -246,7 +246,8 @@ def _square_northing(zone: int, band: str, row_letter: str) -> float:
     index = (_ROW_LETTERS.index(row_letter) - shift) % len(_ROW_LETTERS)
     northing = float(index * _SQUARE_M)
     lowest_latitude = (_BAND_LETTERS.index(band) - 10) * 8
-    floor_m = _meridian_northing(lowest_latitude) + (0.0 if band >= "N" else _SOUTH_FALSE_NORTHING_M)
+    false_northing = 0 if band >= "N" else _SOUTH_FALSE_NORTHING_M
+    floor_m = _meridian_northing(lowest_latitude) + false_northing
     while northing + _SQUARE_M <= floor_m - _SQUARE_M / 2:
         northing += _ROW_PERIOD_M
     return northing

@@ -206,7 +206,8 @@ def read(
 
 def read_labels(path: Path | str, *, window: Window | None = None) -> ByteArray:
     """Read the first band of a mask, QA or label raster as (rows, columns) uint8."""
-    return read_stored(path, window=window)[0].astype(np.uint8, copy=False)
+    labels: ByteArray = read_stored(path, window=window)[0].astype(np.uint8, copy=False)
+    return labels
 
 
 def read_on(path: Path | str, grid: Grid, *, bands: Sequence[str] | None = None) -> FloatArray:

@@ -147,7 +147,7 @@ class Context:
     work: Path
     final: Path
     log: logging.Logger = field(default_factory=lambda: logging.getLogger("skymend.step"))
-    progress: Callable[[float, str], None] = lambda share, text: None  # noqa: E731
+    progress: Callable[[float, str], None] = lambda share, text: None
 
 
 RunFunction: TypeAlias = Callable[[Any, Any, Path, Context], Facts]
@@ -169,8 +169,7 @@ class Step:
     def input_names(self) -> dict[str, bool]:
         """Return input name -> True where it takes a list."""
         return {
-            name: "tuple" in str(info.annotation)
-            for name, info in self.inputs.model_fields.items()
+            name: "tuple" in str(info.annotation) for name, info in self.inputs.model_fields.items()
         }
 
 
@@ -241,9 +240,7 @@ def step(
         module = sys.modules[function.__module__]
         text = (function.__doc__ or module.__doc__ or name).strip()
         summary = text.splitlines()[0]
-        REGISTRY.add(
-            Step(name, version, summary, inputs, params, outputs, function, adoptable)
-        )
+        REGISTRY.add(Step(name, version, summary, inputs, params, outputs, function, adoptable))
         return function
 
     return register

@@ -17,7 +17,7 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: str
-    image: str = "core"
+    image: str = "skymend-core"
     cpus: int = Field(1, ge=1)
     memory_gb: float = Field(2.0, gt=0)
     gpus: int = Field(0, ge=0)

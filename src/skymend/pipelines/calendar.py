@@ -26,7 +26,7 @@ def regular_dates(every: str, period: Period) -> tuple[datetime, ...]:
         return ()
     if every == "month":
         return tuple(_at_noon(d) for d in _days(period) if d.day == 15)
-    step = int(every.split()[0])
+    step = int(every.split(maxsplit=1)[0])
     epoch = date(1970, 1, 1)
     return tuple(_at_noon(d) for d in _days(period) if (d - epoch).days % step == 0)
 

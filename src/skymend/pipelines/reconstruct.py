@@ -156,9 +156,7 @@ class _Planner:
     def _shape(self, product: FrozenProduct, evaluate: Evaluate) -> str:
         params = {**self._mask_params(), "grid": None}
         tags = {**product.tags, "date": _time(product).strftime("%Y%m%d")}
-        return self.builder.add(
-            "mask", params, {"product": self.builder.product(product)}, tags
-        )
+        return self.builder.add("mask", params, {"product": self.builder.product(product)}, tags)
 
     def _hide(self, scene: Dated, evaluate: Evaluate, external: Sequence[str]) -> str:
         donors = [
@@ -179,8 +177,11 @@ class _Planner:
         )
 
     def _may_lend(self, donor: Dated, scene: Dated) -> bool:
-        """Keep donors of training dates inside the training period: a later extension of
-        the region must not change what the network was trained on."""
+        """Tell whether one date may lend its cloud shape to another.
+
+        Dates of the training period borrow inside it only: a later extension of the region
+        must not change what the network was trained on.
+        """
         training = self.region.training
         if training is None or not _inside(scene.time, training):
             return True

@@ -258,11 +258,14 @@ def resolve_paths(region: Region, base: Path) -> Region:
     """Return the region with its relative paths taken from the folder ``base``."""
     base = base.resolve()
 
+    def moved(item: Source) -> Source:
+        return item.model_copy(update={"path": base / item.path})
+
     def source(item: Source | None) -> Source | None:
-        return None if item is None else item.model_copy(update={"path": base / item.path})
+        return None if item is None else moved(item)
 
     sources = Sources(
-        s2=source(region.sources.s2), s1=source(region.sources.s1), dem=source(region.sources.dem)
+        s2=moved(region.sources.s2), s1=source(region.sources.s1), dem=source(region.sources.dem)
     )
     area = region.area
     if area.geojson is not None:

@@ -20,6 +20,9 @@ Times: TypeAlias = tuple[datetime, datetime]
 
 POLARISATIONS = ("VV", "VH")
 
+_EXPECTED = ("outside the period", "was asked for")
+"""Reasons that tell nothing new: other dates, and other sensors in the same catalogue."""
+
 
 @dataclass(frozen=True, slots=True)
 class Catalogue:
@@ -99,7 +102,7 @@ def _search(
     rejected = tuple(
         f"{r.path.name}: {r.reason}"
         for r in result.rejected
-        if "outside the period" not in r.reason
+        if not any(words in r.reason for words in _EXPECTED)
     )
     return frozen.products, (*frozen.notes, *_condensed(rejected))
 

@@ -68,8 +68,8 @@ class Snapshot:
         kept = [self._thaw(d) for n, d in self._document["products"].items() if n not in names]
         gone = [p for p in kept if period[0] <= _time(p) <= period[1]]
         if self.refresh:
-            for product in gone:
-                del self._document["products"][f"{product.kind}/{product.id}"]
+            for lost in gone:
+                del self._document["products"][f"{lost.kind}/{lost.id}"]
             gone = []
         notes += [f"{p.id} is no longer found; what was made from it is kept" for p in gone]
         products = [self._thaw(self._document["products"][n]) for n in names] + gone

@@ -21,9 +21,10 @@ def load(name: str) -> None:
     for entry in entry_points(group="skymend.steps", name=name):
         entry.load()
         return
+    known = sorted(info.name.replace("_", "-") for info in iter_modules(__path__))
     raise ConfigError(
         where=f"step {name!r}",
-        expected=f"one of {', '.join(sorted(i.name.replace('_', '-') for i in iter_modules(__path__)))}",
+        expected=f"one of {', '.join(known)}",
         found="an unknown name",
         fix="see `skymend step --help`",
     )

@@ -11,6 +11,7 @@ from skymend.core.step import Artifact, Context, Facts, StepInputs, StepOutputs,
 from skymend.evaluate.scores import ScoreRow, read_scores
 from skymend.evaluate.table import Table
 from skymend.report.page import render_page
+from skymend.report.picture import write_before_after
 from skymend.report.series import read_series
 
 
@@ -33,9 +34,10 @@ class Params(StepParams):
 
 
 class Outputs(StepOutputs):
-    """The page; it needs no other file and no network."""
+    """The page, which needs no other file and no network; and a picture of one date."""
 
     page: str = "index.html"
+    picture: str | None = "before-after.jpg"
 
 
 @step("report", version=1, inputs=Inputs, params=Params, outputs=Outputs)
@@ -55,6 +57,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
         max_px=params.max_px,
     )
     (out / "index.html").write_text(page, encoding="utf-8")
+    write_before_after(series, out / "before-after.jpg")
     return {"dates": len(series.days), "skipped": len(series.skipped), "bytes": len(page)}
 
 
