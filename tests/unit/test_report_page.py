@@ -191,7 +191,7 @@ def test_axis_marks_cover_the_data_with_few_round_steps(low, high):
     assert 1 <= round((stop - start) / step) <= 7
 
 
-def test_step_writes_the_page_and_only_the_page(tmp_path, region):
+def test_step_writes_the_page_and_a_picture(tmp_path, region):
     made, acquired = region
     write_scores(tmp_path / "scores.json", score_rows())
     (tmp_path / "table.json").write_text(build_table(score_rows()).model_dump_json())
@@ -208,7 +208,7 @@ def test_step_writes_the_page_and_only_the_page(tmp_path, region):
     )
     context = Context(cpus=1, work=tmp_path, final=out, log=logging.getLogger("test"))
     facts = run(inputs, Params(title="R", max_px=64), out, context)
-    assert [p.name for p in out.iterdir()] == ["index.html"]
+    assert sorted(p.name for p in out.iterdir()) == ["before-after.jpg", "index.html"]
     assert (facts["dates"], facts["skipped"]) == (10, 1)
     assert "Hidden trials (12)" in (out / "index.html").read_text()
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from skymend.adapters.jobs import NOT_STARTED
 from skymend.adapters.run import Engine, Ran, run_plan
 from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
@@ -13,6 +16,8 @@ from skymend.core.store import LocalStore
 from skymend.pipelines.door import Opened, open_region
 
 EXIT_FAILED_JOBS = 1
+
+_LITTLE_SPACE = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,13 +99,24 @@ def _describe(store: LocalStore, ran: Ran) -> str:
     tally = ran.tally
     lines = [f"note: {note}" for note in ran.plan.notes]
     lines += _score_table(store, ran)
-    lines += [f"failed: {label}: {words}" for label, words in sorted(tally.failures.items())]
+    lines += _failures(store, tally.failures)
     lines.append(
         f"{ran.plan.name}: executed {tally.executed}, cached {tally.cached}, "
         f"skipped {tally.skipped}, failed {tally.failed}"
     )
     lines += [f"{name}: {path}" for name, path in _results(store, ran.plan).items()]
     return "\n".join(lines)
+
+
+def _failures(store: LocalStore, failures: Mapping[str, str]) -> list[str]:
+    """Name the jobs that failed themselves; those that waited for them are counted."""
+    lines = [f"failed: {label}: {w}" for label, w in sorted(failures.items()) if w != NOT_STARTED]
+    waited = len(failures) - len(lines)
+    if waited:
+        lines.append(f"not started because of that: {waited} jobs")
+    if failures and shutil.disk_usage(store.root).free < _LITTLE_SPACE:
+        lines.append(f"failed: {store.root}: the disk is full; free some space, then run again")
+    return lines
 
 
 def _score_table(store: LocalStore, ran: Ran) -> list[str]:

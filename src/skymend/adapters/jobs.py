@@ -14,6 +14,8 @@ from skymend.core.plan import Job, Plan
 from skymend.core.store import LocalStore
 from skymend.core.task import load_task
 
+NOT_STARTED = "not started: an input failed"
+
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,11 +68,11 @@ def cpus_for(job: Job, cores: int) -> int:
 
 def job_command(job_key: str, cpus: int, options: RunOptions) -> list[str]:
     """Return the command line that runs one job, the same under both engines."""
-    command = [sys.executable, "-m", "skymend", "job", str(options.plan), job_key]
-    command += ["--store", str(options.store), "--cpus", str(cpus)]
+    command = [sys.executable, "-m", "skymend", "job", "--store", str(options.store)]
+    command += ["--cpus", str(cpus)]
     if options.image is not None:
         command += ["--image", options.image]
-    return command
+    return [*command, str(options.plan), job_key]
 
 
 def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, image: str) -> NoReturn:
@@ -118,7 +120,7 @@ def last_words(store: LocalStore, job: Job) -> str:
     """Return the last line a failed job wrote to its log."""
     log = log_path(store.root, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
-    return lines[-1] if lines else "not started: an input failed"
+    return lines[-1] if lines else NOT_STARTED
 
 
 def pending(plan: Plan, store: LocalStore) -> list[Job]:

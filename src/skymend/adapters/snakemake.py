@@ -119,16 +119,9 @@ class Rules:
             fix="list the paths with `skymend plan REGION --jobs`",
         )
 
-    def shell(self, step: str) -> str:
-        """Return the shell command of a step's jobs; their messages are kept in their logs."""
-        command = shlex.join(job_command("KEY", self.threads(step), self.options))
-        folder = self.options.store / "logs" / step
-        log = f"{shlex.quote(str(folder))}/{{wildcards.key}}.log"
-        return (
-            f"mkdir -p {shlex.quote(str(folder))} && "
-            f"{command.replace('KEY', '{wildcards.key}')} > {log} 2>&1 "
-            f"|| {{{{ tail -n 3 {log}; exit 1; }}}}"
-        )
+    def command(self, step: str) -> str:
+        """Return the start of a step's shell command; key and log follow in the Snakefile."""
+        return shlex.join(job_command("", self.threads(step), self.options)[:-1])
 
     def threads(self, step: str) -> int:
         """Return the cores a step takes."""
