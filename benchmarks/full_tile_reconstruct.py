@@ -60,7 +60,7 @@ def make(options: argparse.Namespace) -> dict[str, float]:
     from skymend.simulate.radar import backscatter
 
     started, grid = time.monotonic(), _grid(options)
-    scenario = Scenario(size_px=512, days=5 * DATES, partial_swath_share=0, outside_swath_share=0)
+    scenario = Scenario(size_px=512, days=12 * DATES, partial_swath_share=0, outside_swath_share=0)
     folder = Path(options.folder)
 
     def tiled(path: Path, bands: tuple[str, ...], encoding: Any, pattern: Any) -> None:

@@ -1,9 +1,9 @@
 """How wrong a method is: one standard deviation learnt from leave-one-date-out residuals.
 
 The size of an error is modelled as a non-negative sum of features of the pixel's own gap,
-fitted to absolute residuals of the job's own window, then scaled so that 68 % of the
-residuals of each gap class lie within it (split-conformal scaling). Few dates lean on a
-documented prior.
+fitted to absolute residuals of the job's own window, then scaled so that about 68 % of the
+residuals of each gap class lie within it (split-conformal scaling, dates as its units). Few
+dates lean on a documented prior.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ GAP_CLASSES = ((0.0, 10.0), (10.0, 20.0), (20.0, 40.0), (40.0, np.inf))
 gaps make a class of their own."""
 
 COVERAGE = 0.6827
+"""Share of a normal distribution within one standard deviation."""
+
 FLOOR = 0.002
 """No estimate is better than the sensor: reflectance noise of a clear pixel."""
 
@@ -204,7 +206,7 @@ def _scale(
             dates.add(residuals[index].date)
     if not values:
         return 1.0, 0
-    quantile = _weighted_quantile(np.concatenate(values), np.concatenate(shares), COVERAGE)
+    quantile = _weighted_quantile(np.concatenate(values), np.concatenate(shares), level(len(dates)))
     return max(quantile, 1e-3), len(dates)
 
 
