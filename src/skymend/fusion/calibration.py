@@ -206,7 +206,7 @@ def _scale(
             dates.add(residuals[index].date)
     if not values:
         return 1.0, 0
-    quantile = _weighted_quantile(np.concatenate(values), np.concatenate(shares), level(len(dates)))
+    quantile = _weighted_quantile(np.concatenate(values), np.concatenate(shares), COVERAGE)
     return max(quantile, 1e-3), len(dates)
 
 
