@@ -187,7 +187,7 @@ def init(
 @app.command()
 def simulate(
     folder: Annotated[Path, typer.Argument(help="Folder for the products.")],
-    preset: Annotated[str, typer.Option(help="demo or tiny.")] = "demo",
+    preset: Annotated[str, typer.Option(help="demo, season or tiny.")] = "demo",
     days: Annotated[int | None, typer.Option(help="Length of the season.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another landscape.")] = None,
 ) -> None:

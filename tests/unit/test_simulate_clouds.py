@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rasterio.warp import transform_bounds
 
-from skymend.simulate import Scenario, demo, tiny
+from skymend.simulate import Scenario, growing_season, tiny
 from skymend.simulate.clouds import shadow_shift_px, sky, spell, weather
 from skymend.simulate.optical import observe, swath_edge, true_labels
 from skymend.simulate.spectra import sun
@@ -19,7 +19,7 @@ from skymend.simulate.spectra import sun
 def test_sun_at_solar_noon_of_the_solstice():
     # At solar noon the zenith is latitude minus declination (23.44 degrees). The equation of
     # time is -1.8 minutes on 21 June, so at 1.16 E noon falls at about 11:57 UTC.
-    scenario = demo()
+    scenario = growing_season()
     left, bottom, right, top = transform_bounds(
         scenario.grid.crs, "EPSG:4326", *scenario.grid.bounds
     )
@@ -57,7 +57,7 @@ def test_shadow_map_is_the_displaced_cloud_map():
 
 
 def test_spells_last_20_to_34_days():
-    scenario = demo()
+    scenario = growing_season()
     days = [date(2018, 1, 1) + timedelta(days=n) for n in range(730)]
     inside = [spell(scenario, d) for d in days]
     whole = [n for n in set(inside) if n >= 0 and n not in (inside[0], inside[-1])]
@@ -65,8 +65,8 @@ def test_spells_last_20_to_34_days():
     assert all(20 <= inside.count(n) <= 34 for n in whole)
 
 
-def test_demo_season_leaves_gaps_of_20_to_45_days():
-    scenario = demo()
+def test_a_season_leaves_gaps_of_20_to_45_days():
+    scenario = growing_season()
     hidden = []
     last = np.full(scenario.shape, np.nan)
     for day in scenario.optical_dates():
@@ -79,8 +79,8 @@ def test_demo_season_leaves_gaps_of_20_to_45_days():
     assert np.mean(longest <= 45) > 0.9
 
 
-def test_demo_has_clear_partly_cloudy_hidden_and_missed_dates():
-    scenario = demo()
+def test_a_season_has_clear_partly_cloudy_hidden_and_missed_dates():
+    scenario = growing_season()
     covers = [weather(scenario, d).cover for d in scenario.optical_dates()]
     assert sum(c < 0.03 for c in covers) >= 5
     assert sum(0.05 < c < 0.95 for c in covers) >= 5
@@ -99,14 +99,14 @@ def test_no_cloudiness_means_no_cloud():
 
 def test_cloudiness_raises_cover():
     def cover(cloudiness):
-        scenario = demo().model_copy(update={"cloudiness": cloudiness})
+        scenario = growing_season().model_copy(update={"cloudiness": cloudiness})
         return np.mean([weather(scenario, d).cover for d in scenario.optical_dates()])
 
     assert cover(0.0) < cover(0.3) < cover(0.5) < cover(0.9)
 
 
 def test_clm_bits_agree_with_the_truth_unless_errors_are_asked_for():
-    scenario = demo()
+    scenario = growing_season()
     day = next(d for d in scenario.optical_dates() if 0.2 < weather(scenario, d).cover < 0.7)
     image = observe(scenario, day)
     np.testing.assert_array_equal((image.clm & 2) > 0, image.labels == 2)
@@ -119,7 +119,7 @@ def test_clm_bits_agree_with_the_truth_unless_errors_are_asked_for():
 
 
 def test_clouds_are_bright_and_shadows_dark():
-    scenario = demo()
+    scenario = growing_season()
     day = next(d for d in scenario.optical_dates() if 0.2 < weather(scenario, d).cover < 0.7)
     image = observe(scenario, day)
     near_infrared = image.reflectance[scenario.bands.index("B08")]
@@ -131,7 +131,7 @@ def test_clouds_are_bright_and_shadows_dark():
 def test_clear_pixels_are_the_truth_within_sensor_and_haze_errors():
     from skymend.simulate import truth
 
-    scenario = demo()
+    scenario = growing_season()
     day = next(d for d in scenario.optical_dates() if 0.005 < weather(scenario, d).cover < 0.2)
     image = observe(scenario, day)
     clear = image.labels == 1

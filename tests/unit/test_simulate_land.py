@@ -7,7 +7,7 @@ from datetime import date, timedelta
 import numpy as np
 import pytest
 
-from skymend.simulate import Scenario, demo, truth
+from skymend.simulate import Scenario, growing_season, truth
 from skymend.simulate.landscape import CONIFER, FIELD, WATER, landscape
 from skymend.simulate.seasons import (
     CLEAR_CUT,
@@ -22,7 +22,7 @@ from skymend.simulate.seasons import (
 from skymend.simulate.series import change_maps
 from skymend.simulate.surface import flood_plain, mean_moisture, surface
 
-SCENARIO = demo().model_copy(update={"size_px": 256})
+SCENARIO = growing_season().model_copy(update={"size_px": 256})
 
 
 def ndvi(image):

@@ -9,13 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from skymend.simulate import demo
+from skymend.simulate import growing_season
 from skymend.simulate.landscape import BROADLEAF, TOWN, WATER, landscape
 from skymend.simulate.radar import backscatter, incidence, soil, speckle, water_cloud
 from skymend.simulate.scenario import Pass
 from skymend.simulate.seasons import season, season_of
 
-SCENARIO = demo().model_copy(update={"size_px": 256, "partial_swath_share": 0.0})
+SCENARIO = growing_season().model_copy(update={"size_px": 256, "partial_swath_share": 0.0})
 
 
 def db(power):
@@ -120,7 +120,7 @@ def test_ascending_and_descending_see_slopes_the_other_way_round():
 
 
 def test_harvest_lowers_vh_and_rain_confuses_vv():
-    scenario = demo()
+    scenario = growing_season()
     calendar = season(scenario.seed, scenario.size_px, 2018)
     land = landscape(scenario.seed, scenario.size_px)
     sizes = np.bincount(land.parcel[land.cover == 1], minlength=land.parcels)

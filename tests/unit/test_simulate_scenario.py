@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
-from skymend.simulate import Scenario, demo, tiny
+from skymend.simulate import Scenario, growing_season, tiny
 
 # The patterns that decloud's and S1Tiling's users rely on (decloud.md, section 1).
 THEIA = re.compile(r"SENTINEL2[AB]_\d{8}-\d{6}-\d{3}_L2A_T\d{2}[A-Z]{3}_[CD]_V\d-\d")
@@ -20,7 +20,7 @@ S1TILING = re.compile(r"s1[abc]_\d{2}[A-Z]{3}_(vv|vh)_(ASC|DES)_\d{3}_\d{8}t\d{6
 
 
 def test_names_are_those_of_the_providers():
-    scenario = demo()
+    scenario = growing_season()
     for day in scenario.optical_dates():
         name = scenario.product_name(day)
         assert THEIA.fullmatch(name)
@@ -30,8 +30,8 @@ def test_names_are_those_of_the_providers():
         assert S1TILING.fullmatch(acquisition.file_name(scenario.tile, "vv"))
 
 
-def test_demo_is_a_season_of_30_optical_and_25_radar_dates():
-    scenario = demo()
+def test_a_growing_season_is_30_optical_and_25_radar_dates():
+    scenario = growing_season()
     assert len(scenario.optical_dates()) == 30
     assert len(scenario.radar_passes()) == 25
     assert {p.orbit.direction for p in scenario.radar_passes()} == {"ASC", "DES"}
@@ -44,7 +44,7 @@ def test_tiny_is_small():
 
 
 def test_platforms_take_turns():
-    scenario = demo()
+    scenario = growing_season()
     names = [scenario.product_name(d)[:10] for d in scenario.optical_dates()]
     assert all(a != b for a, b in pairwise(names))
 
@@ -61,14 +61,14 @@ def test_a_longer_period_only_appends(days, more, start):
 
 
 def test_each_orbit_repeats_every_twelve_days():
-    passes = demo().radar_passes()
-    for orbit in demo().orbits:
+    passes = growing_season().radar_passes()
+    for orbit in growing_season().orbits:
         days = [p.day for p in passes if p.orbit == orbit]
         assert {(b - a).days for a, b in pairwise(days)} == {12}
 
 
 def test_grid_is_a_window_of_the_tile():
-    scenario = demo()
+    scenario = growing_season()
     window = scenario.grid.window_in(Grid.from_mgrs("31TCJ"))
     assert (window.row, window.column) == (scenario.row_px, scenario.column_px)
 

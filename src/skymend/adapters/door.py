@@ -18,6 +18,7 @@ from skymend.pipelines.door import Opened, open_region
 EXIT_FAILED_JOBS = 1
 
 _LITTLE_SPACE = 64 * 1024
+_DEMO_FORMATS = ("theia", "s1tiling", "dem", "truth")
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +80,7 @@ def run_demo(folder: Path, *, engine: str, cores: int) -> RegionRun:
     from skymend.simulate.door import simulate_preset
 
     _engine(engine)
-    sys.stderr.write(simulate_preset(folder / "products", "demo") + "\n")
+    sys.stderr.write(simulate_preset(folder / "products", "demo", formats=_DEMO_FORMATS) + "\n")
     region = folder / "region.yaml"
     region.write_text((resource_path("config") / "demo.yaml").read_text())
     return run_region(region, str(folder / "store"), engine=engine, cores=cores)

@@ -197,12 +197,20 @@ class Cutter:
         complete = (values != OPTICAL_NODATA).all(axis=-1)
         usable = np.isin(labels, good) & ~hidden & complete
         if _shown(self.layout, name):
-            self._write(f"s2_{name}", sample, values)
+            self._write(f"s2_{name}", sample, self._as_input(name, values, usable))
         if name == self.layout.truth:
             self._write("s2_target", sample, values)
             self._write("usable_target", sample, usable[..., None].astype(np.uint8))
         if name == self.layout.origin and self.layout.shows_origin:
             self._write(f"cloud_{name}", sample, (~usable)[..., None].astype(np.uint8))
+
+    def _as_input(
+        self, name: str, values: npt.NDArray[np.int16], usable: BoolArray
+    ) -> npt.NDArray[np.int16]:
+        """With painted clouds the other dates show clear ground only, as in inference."""
+        if self.layout.clouding is None or name == self.layout.origin:
+            return values
+        return np.where(usable[..., None], values, np.int16(OPTICAL_NODATA))
 
     def _radar_scene(self, scene: int) -> None:
         uses = self.tuples.radar == scene

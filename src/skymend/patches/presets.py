@@ -72,6 +72,17 @@ def _short() -> dict[str, Any]:
     return _around(72, 960, 120, side=side, origin=origin) | {"options": {"clouding": clouding}}
 
 
+def _season() -> dict[str, Any]:
+    """Write the layout for a single season: partly clouded patches serve too.
+
+    Sides show their clear pixels only, as the composites of inference do; dates up to 50 days
+    away make gaps as long as a cloudy month leaves.
+    """
+    side, origin = (0.0, 60.0), (0.0, 60.0)
+    clouding = {"min_cloud_percent": 10.0, "max_cloud_percent": 100.0, "paint": "nodata"}
+    return _around(72, 1200, 120, side=side, origin=origin) | {"options": {"clouding": clouding}}
+
+
 _MONTHLY = [(100.0 + 120 * i, 140.0 + 120 * i) for i in range(5)]
 _DIFFICULT = [(1.0 + 200 * i, 200.0 + 200 * i) for i in range(5)]
 _OS1: dict[str, Any] = {"side": _CLEAR, "origin": _CLEAR}
@@ -98,6 +109,7 @@ _DOCUMENTS: dict[str, dict[str, Any]] = {
     "monthly-synthesis-s2s1": _monthly({"min": 0, "max": 2}, _MONTHLY, (100, 500)),
     "monthly-synthesis-s2s1-difficult": _monthly({"min": 1, "max": 10}, _DIFFICULT, (350, 650)),
     "crga-os2-short": _short(),
+    "crga-os2-season": _season(),
 }
 _ALIASES = {
     "crga-os1": "crga-os1-occitanie",

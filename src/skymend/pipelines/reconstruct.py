@@ -213,6 +213,9 @@ class _Planner:
                 "split_by": training.split_by,
                 "block_m": training.block_m,
                 "buffer_m": training.buffer_m,
+                "train_share": round(1 - training.valid_share - training.test_share, 6),
+                "valid_share": training.valid_share,
+                "test_share": training.test_share,
                 "snow_is_usable": self.region.mask.snow_is_clear,
             },
             {
@@ -233,6 +236,7 @@ class _Planner:
                 "steps": training.steps,
                 "batch": training.batch,
                 "learning_rate": training.learning_rate,
+                "ema": training.ema,
                 "seed": training.seed,
             },
             {"dataset": dataset},

@@ -155,10 +155,19 @@ class Training(_Model):
     steps: int = Field(1500, gt=0, description="Optimiser steps (a fixed budget keeps the key).")
     batch: int = Field(16, gt=0)
     learning_rate: float = Field(4e-3, gt=0)
+    ema: float | None = Field(0.99, gt=0, lt=1, description="Momentum of averaged weights.")
     split_by: Literal["space", "time", "none"] = "space"
     block_m: float = Field(2560.0, gt=0, description="Side of a block given to one split.")
     buffer_m: float = Field(640.0, ge=0, description="Least distance between splits.")
+    valid_share: float = Field(0.15, gt=0, lt=1, description="Held out to calibrate sigma.")
+    test_share: float = Field(0.15, ge=0, lt=1, description="Held out of both.")
     seed: int = 7
+
+    @model_validator(mode="after")
+    def _check(self) -> Training:
+        if self.valid_share + self.test_share >= 1:
+            raise ValueError("valid_share and test_share must leave something to train on")
+        return self
 
 
 class Output(_Model):

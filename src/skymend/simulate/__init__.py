@@ -1,7 +1,7 @@
 """Scenes with known truth: the demo, the tests and the benchmarks live on them."""
 
 from skymend.simulate.benchmark import full_tile
-from skymend.simulate.scenario import Orbit, Pass, Scenario, demo, tiny
+from skymend.simulate.scenario import Orbit, Pass, Scenario, demo, growing_season, tiny
 from skymend.simulate.series import FORMATS, truth, write
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "Scenario",
     "demo",
     "full_tile",
+    "growing_season",
     "tiny",
     "truth",
     "write",

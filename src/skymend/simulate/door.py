@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from skymend.core.errors import ConfigError
-from skymend.simulate.scenario import Scenario, demo, tiny
-from skymend.simulate.series import write
+from skymend.simulate.scenario import Scenario, demo, growing_season, tiny
+from skymend.simulate.series import FORMATS, write
 
-_PRESETS = {"demo": demo, "tiny": tiny}
+_PRESETS = {"demo": demo, "season": growing_season, "tiny": tiny}
 
 
 def scenario_of(preset: str, *, days: int | None = None, seed: int | None = None) -> Scenario:
@@ -25,11 +26,16 @@ def scenario_of(preset: str, *, days: int | None = None, seed: int | None = None
 
 
 def simulate_preset(
-    folder: Path, preset: str, *, days: int | None = None, seed: int | None = None
+    folder: Path,
+    preset: str,
+    *,
+    days: int | None = None,
+    seed: int | None = None,
+    formats: Sequence[str] = FORMATS,
 ) -> str:
     """Write a preset season below ``folder`` and say what is there."""
     scenario = scenario_of(preset, days=days, seed=seed)
-    write(folder, scenario)
+    write(folder, scenario, formats=formats)
     optical, radar = len(scenario.optical_dates()), len(scenario.radar_passes())
     rows, columns = scenario.shape
     return (

@@ -177,9 +177,17 @@ class Pass:
         return f"s1a_{tile}_{polarisation}_{orbit}_{self.time:%Y%m%dt%H%M%S}.tif"
 
 
-def demo(*, days: int = 150, seed: int = 9) -> Scenario:
+def growing_season(*, days: int = 150, seed: int = 9) -> Scenario:
     """Return a growing season with harvests: 3.84 km square, 30 optical and 25 radar dates."""
     return Scenario(days=days, seed=seed)
+
+
+def demo(*, days: int = 91, seed: int = 9) -> Scenario:
+    """Return the summer of that season: a month of clouds over the harvest, clear around it.
+
+    19 optical and 15 radar dates; ``config/demo.yaml`` has the same area and period.
+    """
+    return Scenario(start=date(2018, 5, 20), days=days, seed=seed)
 
 
 def tiny(*, days: int = 40, seed: int = 47) -> Scenario:
