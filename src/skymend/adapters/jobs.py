@@ -12,7 +12,7 @@ from typing import NoReturn
 from skymend.core import container
 from skymend.core.plan import Job, Plan
 from skymend.core.store import LocalStore
-from skymend.core.task import load_task
+from skymend.core.task import DEFAULT_IMAGE, load_task
 
 NOT_STARTED = "not started: an input failed"
 
@@ -79,21 +79,23 @@ def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, imag
     """Replace this process by one that runs the job in a container.
 
     The container sees the store (writable) and the products the job reads (read-only), both
-    at the same path as outside; the job takes its lock inside.
+    at the same path as outside; the job takes its lock inside. A task that names an image of
+    its own runs in that one.
     """
     plan = Plan.read(plan_file)
     job = plan.job(job_key)
     owner = store.stat()
+    task = load_task(job.step)
     inner = ["job", str(plan_file), job.key, "--store", str(store), "--cpus", str(cpus)]
     command = container.docker_command(
         inner,
-        image=image,
+        image=image if task.image == DEFAULT_IMAGE else task.image,
         store=store,
         read_only_paths=[plan_file, *_products_of(plan, job)],
         uid=owner.st_uid,
         gid=owner.st_gid,
         cpus=cpus,
-        memory_gb=load_task(job.step).memory_gb,
+        memory_gb=task.memory_gb,
         name=container.container_name(job.key),
     )
     os.execv(command[0], command)

@@ -10,6 +10,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from skymend.core.errors import ConfigError
 from skymend.core.resources import path as resource_path
 
+DEFAULT_IMAGE = "skymend-core"
+
 
 class Task(BaseModel):
     """Resources and limits of one step."""
@@ -17,7 +19,7 @@ class Task(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     step: str
-    image: str = "skymend-core"
+    image: str = DEFAULT_IMAGE
     cpus: int = Field(1, ge=1)
     memory_gb: float = Field(2.0, gt=0)
     gpus: int = Field(0, ge=0)

@@ -42,9 +42,7 @@ class Outputs(StepOutputs):
     skipped: str = "skipped.json"
 
 
-@step(
-    "publish", version=1, inputs=Inputs, params=Params, outputs=Outputs, adoptable=False
-)
+@step("publish", version=1, inputs=Inputs, params=Params, outputs=Outputs, adoptable=False)
 def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     """Write the STAC catalogue of all reconstructed dates, and what was skipped and why."""
     present = [made for made in inputs.reconstructions if made.absent is None]
