@@ -40,11 +40,11 @@ def series(shared_data):
     return np.array(times), optical, np.isfinite(optical).all(axis=1).mean(axis=(1, 2))
 
 
-def hidden_cases(series):
+def hidden_cases(series, seed=0):
     """Yield a stack, what is wanted and the truth: every clear date, two widths of gap."""
     times, optical, share = series
     donors = np.flatnonzero((share > 0.15) & (share < 0.85))
-    rng = np.random.default_rng(3)
+    rng = np.random.default_rng(seed)
     for target in np.flatnonzero(share > 0.6):
         shape = ~np.isfinite(optical[rng.choice(donors)]).all(axis=0)
         hidden = shape & np.isfinite(optical[target]).all(axis=0)
@@ -58,9 +58,11 @@ def hidden_cases(series):
 
 @pytest.mark.parametrize("name", ["nearest", "linear", "harmonic"])
 def test_uncertainty_covers_58_to_78_per_cent_in_every_gap_class(series, name):
-    sample = np.random.default_rng(4).random(GRID.shape) < 0.3
+    sample = np.random.default_rng(4).random(GRID.shape) < 0.15
     within = [[] for _ in GAP_CLASSES]
-    for stack, hidden, truth in hidden_cases(series):
+    # One draw of cloud shapes puts few dates into a class; three make some forty.
+    cases = [case for seed in (0, 3, 5) for case in hidden_cases(series, seed)]
+    for stack, hidden, truth in cases:
         fitted = method(name).fit(replace(stack, wanted=sample))
         estimate = fitted.predict(replace(stack, wanted=hidden))
         inside = (np.abs(estimate.mean - truth) <= estimate.sigma)[:, hidden]

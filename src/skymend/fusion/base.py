@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from skymend.core.encoding import FloatArray
-from skymend.fusion.calibration import Calibration, Residuals, calibrate
+from skymend.fusion.calibration import TARGET, Calibration, Residuals, calibrate
 from skymend.fusion.pixels import Anchors, Pixels, flatten
 from skymend.fusion.radar import radar_series
 from skymend.fusion.stack import BoolArray, DayArray, Estimate, Stack
@@ -18,9 +18,6 @@ WIDEN_DAYS = (0.0, 10.0, 20.0, 30.0)
 """Neighbours this close are removed too, so that long gaps are rehearsed as well."""
 
 MIN_TRIAL_PIXELS = 30
-
-TARGET = -1
-"""Index of the target among held-out dates."""
 
 
 @dataclass(frozen=True, slots=True)

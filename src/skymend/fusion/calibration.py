@@ -27,6 +27,12 @@ COVERAGE = 0.6827
 FLOOR = 0.002
 """No estimate is better than the sensor: reflectance noise of a clear pixel."""
 
+TARGET = -1
+"""The target among held-out dates: its visible part."""
+
+TARGET_SHARE = 0.65
+"""Weight of the target's own residuals: same haze, same season, same gap."""
+
 PRIOR_DATES = 2.0
 _SCALE_DAYS = 20.0
 _FEATURES = 5
@@ -87,8 +93,10 @@ def gap_class(anchors: Anchors) -> npt.NDArray[np.intp]:
 
 
 def calibrate(residuals: Sequence[Residuals], prior: Sequence[float], bands: int) -> Calibration:
-    """Fit the error model to residuals; every rehearsal weighs the same.
+    """Fit the error model to residuals.
 
+    Every trial weighs the same, but those of the target itself, where part of it is
+    visible, together about two thirds of all.
     With no residuals the prior stands alone; n dates outweigh it as n / (n + 2).
     """
     start = np.tile(np.asarray(prior, np.float64), (bands, 1))
@@ -135,7 +143,8 @@ def _fit_size(residuals: Sequence[Residuals], bands: int) -> npt.NDArray[np.floa
     """Non-negative least squares of |error| on the features, per band."""
     gram = np.zeros((bands, _FEATURES, _FEATURES))
     right = np.zeros((bands, _FEATURES))
-    for residual in residuals:
+    trials = _trial_weights([r.date for r in residuals])
+    for residual, trial in zip(residuals, trials, strict=True):
         design = features(residual.anchors)
         for band in range(bands):
             good = np.isfinite(residual.error[band])
@@ -144,8 +153,8 @@ def _fit_size(residuals: Sequence[Residuals], bands: int) -> npt.NDArray[np.floa
             x = design[:, band, good].astype(np.float64)
             y = np.abs(residual.error[band, good]).astype(np.float64)
             y = np.minimum(y, np.quantile(y, 0.95))
-            gram[band] += x @ x.T / y.size
-            right[band] += x @ y / y.size
+            gram[band] += trial * (x @ x.T) / y.size
+            right[band] += trial * (x @ y) / y.size
     gram += 1e-6 * np.eye(_FEATURES)
     weights = np.empty((bands, _FEATURES))
     for band in range(bands):
@@ -195,19 +204,30 @@ def _scale(
     masks: Sequence[npt.NDArray[np.bool_]] | None,
 ) -> tuple[float, int]:
     """Return the weighted 68 % quantile of |error| / size and how many dates gave it."""
-    values, shares, dates = [], [], set()
+    values, dates = [], []
     for index, ratio in enumerate(ratios):
         good = np.isfinite(ratio)
         if masks is not None:
             good &= masks[index]
         if good.any():
             values.append(ratio[good])
-            shares.append(np.full(values[-1].size, 1.0 / values[-1].size))
-            dates.add(residuals[index].date)
+            dates.append(residuals[index].date)
     if not values:
         return 1.0, 0
+    trials = _trial_weights(dates)
+    shares = [np.full(v.size, w / v.size) for v, w in zip(values, trials, strict=True)]
     quantile = _weighted_quantile(np.concatenate(values), np.concatenate(shares), COVERAGE)
-    return max(quantile, 1e-3), len(dates)
+    return max(quantile, 1e-3), len(set(dates))
+
+
+def _trial_weights(dates: Sequence[int]) -> list[float]:
+    """Weigh trials alike, but those of the target together as TARGET_SHARE of all."""
+    own = sum(date == TARGET for date in dates)
+    rest = len(dates) - own
+    if not own or not rest:
+        return [1.0] * len(dates)
+    weight = {True: 2 * TARGET_SHARE / own, False: 2 * (1 - TARGET_SHARE) / rest}
+    return [len(dates) / 2 * weight[date == TARGET] for date in dates]
 
 
 def _weighted_quantile(values: FloatArray, weights: npt.NDArray[np.float64], level: float) -> float:

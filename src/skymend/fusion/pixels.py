@@ -41,6 +41,7 @@ class Pixels:
     target_time : days.
     target : (bands, pixels) float32 visible part of the target, or None.
     radar : filtered radar, or None.
+    fold : (pixels,) bool, the left or the right half of the stack: halves that lie apart.
     """
 
     times: DayArray
@@ -49,6 +50,7 @@ class Pixels:
     target_time: float
     target: FloatArray | None = None
     radar: RadarSeries | None = None
+    fold: BoolArray | None = None
 
     @property
     def count(self) -> int:
@@ -67,6 +69,7 @@ class Pixels:
             usable=np.take(self.usable, index, axis=1),
             target=None if self.target is None else np.take(self.target, index, axis=1),
             radar=radar,
+            fold=None if self.fold is None else self.fold[index],
         )
 
     def keep(self, dates: BoolArray) -> Pixels:
@@ -130,7 +133,10 @@ def flatten(stack: Stack, radar: RadarSeries | None = None) -> Pixels:
     usable = np.ones((n, flat.shape[2]), bool)
     for band in range(bands):
         usable &= np.isfinite(flat[:, band])
-    return Pixels(stack.times, flat, usable, stack.target_time, target, radar)
+    fold = np.broadcast_to(np.arange(stack.shape[1]) * 2 < stack.shape[1], stack.shape).ravel()
+    if fold.size != flat.shape[2]:
+        fold = fold[index]
+    return Pixels(stack.times, flat, usable, stack.target_time, target, radar, fold)
 
 
 def anchors(pixels: Pixels, window_days: float) -> Anchors:

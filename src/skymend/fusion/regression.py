@@ -2,12 +2,14 @@
 
 Between two clear dates optical interpolation assumes a steady transition. Radar, seen
 through clouds, says how much of it was already done at the target and whether something
-else happened meanwhile. The weight of each clue is learnt per band, by ridge regression
-over every clear date of the window held out in turn.
+else happened meanwhile. The weight of each clue is learnt per band by ridge regression over
+every clear date of the window held out in turn, and above all over the part of the target
+date itself that is visible: same day, same haze, same gap.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
@@ -16,12 +18,15 @@ import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.fusion.base import Answer, PixelMethod, Trial
+from skymend.fusion.calibration import TARGET
+from skymend.fusion.grams import Grams, Weights
 from skymend.fusion.pixels import Anchors, Pixels, anchors, clip
 from skymend.fusion.radar import RadarClues, clues, common_mode, noise_of
 from skymend.fusion.stack import BoolArray
 from skymend.fusion.temporal import interpolate
 
-FEATURES = 9
+CHUNK_PX = 1 << 16
+"""Pixels whose clues are in memory at a time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +42,28 @@ class RegressionModel:
 
     noise_db: FloatArray
     common_db: FloatArray
-    weights: npt.NDArray[np.float64]
+    weights: Weights
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Pixels that share both anchor dates, with their clues.
+
+    ``members`` (pixels of the group,) are their places in the list.
+    """
+
+    members: npt.NDArray[np.intp]
+    clues: RadarClues
+
+
+@dataclass(frozen=True, slots=True)
+class Rehearsed:
+    """A trial with its features kept: (features, bands, pixels), zero where not ``good``."""
+
+    trial: Trial
+    found: Anchors
+    features: FloatArray
+    good: BoolArray
 
 
 @dataclass(frozen=True)
@@ -59,68 +85,98 @@ class Regression(PixelMethod):
     needs_radar: ClassVar[bool] = True
 
     def learn(self, pixels: Pixels, trials: list[Trial]) -> tuple[Any, list[Answer]]:
-        """Learn noise and common mode of the radar and the weight of each clue."""
+        """Learn noise and common mode of the radar and the weight of each clue.
+
+        The answer to a trial comes from weights that never saw its half of that date. Where
+        part of the target is visible, they may have seen the other half: as at the target.
+        """
         if pixels.radar is None:
             return None, [self.answer(trial.pixels, None) for trial in trials]
         bands = pixels.values.shape[1]
         model = RegressionModel(
-            noise_of(pixels.radar), common_mode(pixels.radar), np.zeros((bands, FEATURES))
+            noise_of(pixels.radar), common_mode(pixels.radar), np.zeros((bands, count(bands)))
         )
-        grams, designs = _Grams(bands), []
-        for trial in trials:
-            found = anchors(trial.pixels, self.window_days)
-            design = self._design(trial.pixels, found, model)
-            grams.add(trial.date, design, trial.truth - interpolate(found))
-            designs.append((found, design))
-        weights = {date: grams.solve(date, self.ridge) for date in {t.date for t in trials}}
-        answers = [
-            _correct(found, design, weights[trial.date])
-            for trial, (found, design) in zip(trials, designs, strict=True)
-        ]
-        return replace(model, weights=grams.solve(None, self.ridge)), answers
+        rehearsed = [self._rehearse(trial, model) for trial in trials]
+        grams = Grams(bands, count(bands), self.ridge)
+        for one in rehearsed:
+            _add(grams, one)
+        visible = any(trial.date == TARGET for trial in trials)
+        answers = [_answer(grams, one, visible) for one in rehearsed]
+        return replace(model, weights=grams.solve(favoured=TARGET if visible else None)), answers
 
     def answer(self, pixels: Pixels, model: Any) -> Answer:
         """Interpolate and correct where radar was seen near the target and both anchors."""
         found = anchors(pixels, self.window_days)
-        if model is None or pixels.radar is None:
-            return Answer(interpolate(found), found, np.zeros(pixels.count, bool))
-        return _correct(found, self._design(pixels, found, model), model.weights)
+        mean = interpolate(found)
+        used = np.zeros(pixels.count, bool)
+        if model is not None and pixels.radar is not None:
+            weights = model.weights.astype(np.float32)
+            for group in self._groups(pixels, found, model):
+                correction = np.zeros((mean.shape[0], group.members.size), np.float32)
+                for index, feature in enumerate(_features(found, group)):
+                    correction += weights[:, index, None] * feature
+                mean[:, group.members] += np.where(group.clues.good, correction, np.float32(0))
+                used[group.members] = group.clues.good
+        return Answer(clip(mean), found, used)
 
-    def _design(self, pixels: Pixels, found: Anchors, model: RegressionModel) -> _Design:
-        assert pixels.radar is not None
-        series = replace(pixels.radar, db=pixels.radar.db - model.common_db[:, :, None])
-        bands = pixels.values.shape[1]
-        design = np.zeros((FEATURES, bands, pixels.count), np.float32)
-        good = np.zeros(pixels.count, bool)
+    def _rehearse(self, trial: Trial, model: RegressionModel) -> Rehearsed:
+        found = anchors(trial.pixels, self.window_days)
+        bands, pixels = trial.truth.shape
+        features = np.zeros((count(bands), bands, pixels), np.float32)
+        good = np.zeros(pixels, bool)
+        for group in self._groups(trial.pixels, found, model):
+            good[group.members] = group.clues.good
+            for index, feature in enumerate(_features(found, group)):
+                features[index][:, group.members] = feature * group.clues.good
+        return Rehearsed(trial, found, features, good)
+
+    def _groups(self, pixels: Pixels, found: Anchors, model: RegressionModel) -> Iterator[Group]:
+        """Yield the clues of pixels with two anchors, by pairs of anchor dates."""
+        series = pixels.radar
+        if series is None:
+            return
         both = np.isfinite(found.days_before) & np.isfinite(found.days_after)
+        common = model.common_db[:, :, None]
         for members in _same_anchors(found, both):
-            some = replace(series, db=series.db[:, :, members])
             first = pixels.target_time - float(found.days_before[members[0]])
             last = pixels.target_time + float(found.days_after[members[0]])
-            seen = clues(
-                some, first, pixels.target_time, last, model.noise_db, self.max_gap_hours / 24
-            )
-            design[:, :, members] = _features(found, members, seen)
-            good[members] = seen.good
-        return _Design(design, good)
+            for start in range(0, members.size, CHUNK_PX):
+                part = members[start : start + CHUNK_PX]
+                some = replace(series, db=np.take(series.db, part, axis=2) - common)
+                seen = clues(
+                    some, first, pixels.target_time, last, model.noise_db, self.max_gap_hours / 24
+                )
+                yield Group(part, seen)
 
 
-@dataclass(frozen=True, slots=True)
-class _Design:
-    """``features`` (features, bands, pixels); ``good`` (pixels,), radar and anchors there."""
-
-    features: FloatArray
-    good: BoolArray
+def count(bands: int) -> int:
+    """Return the number of features for a number of bands."""
+    return 8 + 4 * bands
 
 
-def _correct(found: Anchors, design: _Design, weights: npt.NDArray[np.float64]) -> Answer:
-    """Add the weighted clues to linear interpolation where there are any."""
-    mean = interpolate(found)
-    correction = np.zeros_like(mean)
-    for feature, weight in zip(design.features, weights.T.astype(np.float32), strict=True):
-        correction += weight[:, None] * feature
-    mean += np.where(design.good, correction, np.float32(0))
-    return Answer(clip(mean), found, design.good)
+def _features(found: Anchors, group: Group) -> Iterator[FloatArray]:
+    """Yield features, (bands or 1, pixels): the change moved in time, departures, levels.
+
+    Scales bring them to a like size, so that one ridge suits all: a reflectance change, a
+    departure of a few dB.
+    """
+    seen, members = group.clues, group.members
+    change = found.after[:, members] - found.before[:, members]
+    position = found.position[members]
+    level = found.before[:, members] + position * change
+    stepped = change * (seen.step_share - position)
+    yield stepped
+    yield stepped * seen.step_evidence
+    yield change * (seen.linear_share - position)
+    yield np.full((1, members.size), 0.02, np.float32)
+    for departure in seen.deviation:
+        yield departure[None] * np.float32(0.02)
+        yield change * departure * np.float32(0.05)
+    for band in range(len(change)):
+        yield level[band][None] * np.float32(0.2)
+        yield change[band][None] * np.float32(0.3)
+        for departure in seen.deviation:
+            yield (level[band] * departure)[None] * np.float32(0.05)
 
 
 def _same_anchors(found: Anchors, which: BoolArray) -> list[npt.NDArray[np.intp]]:
@@ -134,58 +190,26 @@ def _same_anchors(found: Anchors, which: BoolArray) -> list[npt.NDArray[np.intp]
     return [index[part] for part in np.split(order, edges)]
 
 
-def _features(found: Anchors, members: npt.NDArray[np.intp], seen: RadarClues) -> FloatArray:
-    """Return (features, bands, pixels): the optical change moved in time, and departures."""
-    change = found.after[:, members] - found.before[:, members]
-    position = found.position[members]
-    level = found.before[:, members] + position * change
-    stepped = change * (seen.step_share - position)
-    ones = np.ones_like(change)
-    vv, vh = seen.deviation
-    return np.stack(
-        [
-            stepped,
-            stepped * seen.step_evidence,
-            change * (seen.linear_share - position),
-            ones * vv * 0.02,
-            ones * vh * 0.02,
-            level * vv * 0.05,
-            level * vh * 0.05,
-            change * vv * 0.05,
-            change * vh * 0.05,
-        ]
-    )
+def _add(grams: Grams, one: Rehearsed) -> None:
+    error = one.trial.truth - interpolate(one.found)
+    for fold, half in enumerate(_halves(one)):
+        grams.add((one.trial.date, fold), one.features[:, :, half], error[:, half])
 
 
-class _Grams:
-    """Normal equations per held-out date, so that any date can be left out of the fit."""
+def _answer(grams: Grams, one: Rehearsed, visible: bool) -> Answer:
+    mean = interpolate(one.found)
+    date = one.trial.date
+    for fold, half in enumerate(_halves(one)):
+        without = {(date, fold)} if visible else {(date, 0), (date, 1)}
+        weights = grams.solve(frozenset(without), favoured=date if visible else None)
+        mean[:, half] += np.einsum(
+            "bk,kbp->bp", weights.astype(np.float32), one.features[:, :, half]
+        )
+    return Answer(clip(mean), one.found, one.good)
 
-    def __init__(self, bands: int) -> None:
-        self._bands = bands
-        self._parts: dict[int, list[npt.NDArray[np.float64]]] = {}
 
-    def add(self, date: int, design: _Design, error: FloatArray) -> None:
-        """Add one rehearsal; each weighs the same however many pixels it has."""
-        count = int(design.good.sum())
-        if not count:
-            return
-        x = design.features[:, :, design.good].transpose(1, 0, 2).astype(np.float64)
-        y = error[:, design.good].astype(np.float64)
-        limit = np.quantile(np.abs(y), 0.99, axis=1, keepdims=True)
-        gram = x @ x.transpose(0, 2, 1) / count
-        right = (x @ np.clip(y, -limit, limit)[:, :, None])[:, :, 0] / count
-        self._parts.setdefault(date, []).append(np.concatenate([gram, right[:, :, None]], 2))
-
-    def solve(self, without: int | None, ridge: float) -> npt.NDArray[np.float64]:
-        """Return (bands, features) fitted to all dates but one; zeros without any."""
-        parts = [p for d, group in self._parts.items() if d != without for p in group]
-        if not parts:
-            return np.zeros((self._bands, FEATURES))
-        total = np.mean(parts, axis=0)
-        gram, right = total[:, :, :-1], total[:, :, -1]
-        # Bands share one unit, so the penalty is the mean square of the feature that counts.
-        dates = len({d for d in self._parts if d != without})
-        size = np.einsum("bkk->bk", gram)
-        strength = ridge * (1 + 4 / dates)
-        penalty = strength * (size + 1e-9)[:, :, None] * np.eye(FEATURES)
-        return np.linalg.solve(gram + penalty, right[:, :, None])[:, :, 0]
+def _halves(one: Rehearsed) -> tuple[npt.NDArray[np.intp], npt.NDArray[np.intp]]:
+    """Return the good pixels of either half of the sample."""
+    fold = one.trial.pixels.fold
+    left = np.ones(one.good.size, bool) if fold is None else fold
+    return np.flatnonzero(one.good & left), np.flatnonzero(one.good & ~left)
