@@ -7,7 +7,7 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 TEST_WORKERS ?= 2
 CHAOS_KILLS ?= 30
 
-.PHONY: help install demo test lint format types imports real chaos container-image \
+.PHONY: help install demo test lint format types imports real slow chaos container-image \
 	container-check bench wheel constraints clean
 
 help: ## list the targets
@@ -24,9 +24,10 @@ test: install ## unit, integration and end-to-end tests, three chaos kills among
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadscope
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills 3
 
-lint: install ## ruff (rules and format), hadolint
+lint: install ## ruff (rules and format), reference up to date, hadolint
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/python scripts/reference --check
 	$(BIN)/hadolint --config .hadolint.yaml containers/*.Dockerfile
 
 format: install ## let ruff format and fix
@@ -41,6 +42,9 @@ imports: install ## who may know whom (architecture, section 3)
 
 real: install ## runs on real imagery, where it lies beside the checkout (SKYMEND_SHARED)
 	$(PYTEST) -m real
+
+slow: install ## suites of minutes: Prefect server and worker, both model backends
+	$(PYTEST) -m "slow and not real and not container"
 
 chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills $(CHAOS_KILLS)
