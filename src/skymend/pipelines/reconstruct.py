@@ -327,6 +327,7 @@ class _Planner:
             "bands": wanted.bands,
             "methods": self._methods(evaluate),
             "widen_days": evaluate.widen_days,
+            "withhold_date": evaluate.withhold_date,
             "window_days": wanted.window_days,
             "max_gap_hours": wanted.max_gap_hours,
             "snow_is_clear": self.region.mask.snow_is_clear,

@@ -139,6 +139,9 @@ class Evaluate(_Model):
         (0.0, 10.0, 20.0), min_length=1, description="Neighbours closer than this lose them too."
     )
     min_clear_share: float = Field(0.6, gt=0, le=1, description="Dates clearer than this score.")
+    withhold_date: bool = Field(
+        False, description="Hide the rest of the date too, as if it were wholly cloudy."
+    )
     donor_days: float = Field(120.0, gt=0, description="Cloud shapes come from within this.")
     shapes: Source | None = Field(None, description="Another series to take cloud shapes from.")
     seed: int = 7

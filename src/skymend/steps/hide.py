@@ -16,6 +16,8 @@ from skymend.fusion.hiding import Donor, hide, tiled
 from skymend.fusion.scenes import usable
 from skymend.fusion.stack import BoolArray
 
+_LEAST_CLOUD = 0.02
+
 
 class Inputs(StepInputs):
     """The mask of the date, masks of other dates, and masks of another place."""
@@ -85,7 +87,7 @@ def _donors(artifacts: tuple[Artifact, ...]) -> list[Donor]:
     return [
         Donor(_id(a), _date(a), partial(read_labels, a.file("mask")))
         for a in artifacts
-        if a.absent is None
+        if _may_lend(a)
     ]
 
 
@@ -98,8 +100,18 @@ def _shapes(artifacts: tuple[Artifact, ...], shape: tuple[int, ...], name: str) 
     return [
         Donor(_id(a), _date(a), partial(read, a.file("mask"), _id(a)))
         for a in artifacts
-        if a.absent is None
+        if _may_lend(a)
     ]
+
+
+def _may_lend(artifact: Artifact) -> bool:
+    """Tell whether a mask has clouds with a shape: neither none nor everywhere."""
+    if artifact.absent is not None:
+        return False
+    facts = artifact.facts
+    if "cloud_share" not in facts:
+        return True
+    return _LEAST_CLOUD < facts["cloud_share"] + facts["shadow_share"] < 1 - _LEAST_CLOUD
 
 
 def _id(artifact: Artifact) -> str:
