@@ -111,7 +111,8 @@ def _may_lend(artifact: Artifact) -> bool:
     facts = artifact.facts
     if "cloud_share" not in facts:
         return True
-    return _LEAST_CLOUD < facts["cloud_share"] + facts["shadow_share"] < 1 - _LEAST_CLOUD
+    hidden = float(facts["cloud_share"] + facts["shadow_share"])
+    return _LEAST_CLOUD < hidden < 1 - _LEAST_CLOUD
 
 
 def _id(artifact: Artifact) -> str:
