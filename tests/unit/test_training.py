@@ -380,20 +380,3 @@ def test_a_store_without_validation_samples_is_refused(store, tmp_path):
     whole = MemoryStore(store.arrays, samples, store.card)
     with pytest.raises(ConfigError, match="expected samples in the split valid, found none"):
         train(whole, TrainingSettings(), tmp_path, tmp_path)
-
-
-def test_some_samples_lose_a_whole_side_in_training():
-    from skymend.training.samples import _drop_sides
-
-    shape = (400, 4, 4, 2)
-    values = {name: np.zeros(shape, np.float32) for name in ("s2_tm1", "s1_tm1", "s2_t", "s2_tp1")}
-    days = np.ones((400, 2), np.float32)
-    left = _drop_sides(values, days, np.random.default_rng(1))
-    lost = np.isnan(left)
-    assert not np.isnan(days).any()
-    assert not lost.all(axis=1).any()
-    # 15 % of 400 are 60, with a standard deviation of 7.
-    assert 30 < lost.sum() < 90
-    for name, column in (("s2_tm1", 0), ("s1_tm1", 0), ("s2_tp1", 1)):
-        np.testing.assert_array_equal(np.isnan(values[name]).all(axis=(1, 2, 3)), lost[:, column])
-    assert not np.isnan(values["s2_t"]).any()

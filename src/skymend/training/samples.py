@@ -157,12 +157,10 @@ class Feeder:
         if rng is not None:
             batch = turn(batch, rng)
         values = self.store.decode(batch, decibel=True)
-        days = seen_days = self.days[indices]
+        days = self.days[indices]
         hidden = self._hide(values, rng)
-        if rng is not None:
-            seen_days = _drop_sides(values, days, rng)
         return Feed(
-            self._scaled(values, seen_days, len(indices)),
+            self._scaled(values, days, len(indices)),
             values["target"],
             hidden,
             values["s2_tm1"],
@@ -230,26 +228,6 @@ def _hide_more(values: dict[str, Any], rng: np.random.Generator) -> None:
         shape = np.roll(cloud[..., 0], 1, axis=0) & chosen[:, None, None]
         shape &= ~np.isnan(values[f"s2_{other}"]).any(axis=-1)
         values[f"s2_{date}"][shape] = np.nan
-
-
-def _drop_sides(
-    values: dict[str, Any], days: npt.NDArray[np.float32], rng: np.random.Generator
-) -> FloatArray:
-    """Take a whole side, optical, radar and date, from three samples in twenty.
-
-    The first and the last dates of a series have nothing before or after them.
-
-    Returns
-    -------
-    (samples, 2) the days that are left, NaN where there is no date.
-    """
-    left, draw = days.copy(), rng.random(len(days))
-    for column, date in enumerate(("tm1", "tp1")):
-        chosen = (draw >= 0.075 * column) & (draw < 0.075 * (column + 1))
-        for name in [n for n in values if n.startswith(("s1_", "s2_")) and n.endswith(date)]:
-            values[name][chosen] = np.nan
-        left[chosen, column] = np.nan
-    return left
 
 
 def _at_ratio(values: npt.NDArray[Any], rows: int, ratio: int) -> npt.NDArray[Any]:
