@@ -196,6 +196,21 @@ def test_estimates_are_physical_and_independent_of_the_order_of_pixels(
     np.testing.assert_array_equal(fitted.predict(flipped).mean[:, ::-1], estimate.mean)
 
 
+@pytest.mark.parametrize("name", sorted(METHODS))
+def test_a_date_without_any_candidate_gives_no_estimate_and_no_crash(name: str) -> None:
+    lonely = Stack(
+        times=np.empty(0),
+        optical=np.empty((0, len(BANDS), 4, 5), np.float32),
+        target_time=100.0,
+        bands=BANDS,
+        target=np.full((len(BANDS), 4, 5), 0.2, np.float32),
+    )
+    found = method(name, window_days=30.0).fit(lonely).predict(lonely)
+    assert found.mean.shape == (len(BANDS), 4, 5)
+    assert np.isnan(found.mean).all()
+    assert not np.isfinite(found.gap_days).any()
+
+
 def test_only_wanted_pixels_are_estimated() -> None:
     block, _ = season(np.random.default_rng(8))
     wanted = np.zeros(block.shape, bool)

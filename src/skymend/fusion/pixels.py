@@ -124,8 +124,9 @@ class Anchors:
 def flatten(stack: Stack, radar: RadarSeries | None = None) -> Pixels:
     """Return the wanted pixels of a stack as a list, row by row."""
     n, bands = stack.optical.shape[:2]
-    flat = stack.optical.reshape(n, bands, -1)
-    target = None if stack.target is None else stack.target.reshape(bands, -1)
+    count = stack.shape[0] * stack.shape[1]
+    flat = stack.optical.reshape(n, bands, count)
+    target = None if stack.target is None else stack.target.reshape(bands, count)
     if stack.wanted is not None and not stack.wanted.all():
         index = np.flatnonzero(stack.wanted)
         flat = np.take(flat, index, axis=2)
