@@ -253,3 +253,21 @@ def test_records_are_plain_json(tmp_path, store):
     document = json.loads(store.record_path("test-make", keys[0]).read_text())
     assert document["status"] == "done"
     assert document["facts"] == {"length": 3}
+
+
+class MaybeInputs(StepInputs):
+    main: Artifact | None = None
+
+
+@step("test-maybe", version=1, inputs=MaybeInputs, params=StepParams, outputs=TextOutputs)
+def maybe(inputs, params, out, context):
+    raise SkipJob("nothing to work on" if inputs.main is None else "never")
+
+
+def test_a_skip_names_why_its_input_is_absent(tmp_path, store):
+    builder = PlanBuilder()
+    one = product(builder, tmp_path / "p1.txt", "q", "p1")
+    skipped = builder.add("test-make", {"fail": "skip"}, {"product": one}, {})
+    last = builder.add("test-maybe", {}, {"main": skipped}, {})
+    run_all(builder.build("test", "maybe", [last]), store)
+    assert store.record("test-maybe", last).reason == "nothing to work on; nothing there"

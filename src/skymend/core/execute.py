@@ -119,8 +119,9 @@ class _Runner:
         try:
             facts = self._run_with_retries(inputs)
         except SkipJob as skip:
+            reason = self._with_causes(skip.reason, inputs)
             return "skipped", self._record(
-                "skipped", started, reason=skip.reason, content_key=content_key
+                "skipped", started, reason=reason, content_key=content_key
             )
         self._move_into_place()
         return "done", self._record("done", started, facts=facts, content_key=content_key)
@@ -204,6 +205,12 @@ class _Runner:
                 if artifact.absent is not None:
                     return artifact.absent
         return None
+
+    def _with_causes(self, reason: str, inputs: Mapping[str, list[Artifact]]) -> str:
+        """Add why single inputs are absent, which the step itself does not see."""
+        many = self.step.input_names()
+        causes = {a.absent for n, found in inputs.items() if not many[n] for a in found if a.absent}
+        return "; ".join([reason, *sorted(causes)])
 
     def _model_inputs(self, artifacts: Mapping[str, list[Artifact]]) -> Any:
         many = self.step.input_names()
