@@ -33,7 +33,7 @@ def skymend(*arguments, check=True, **options):
         capture_output=True,
         text=True,
         env=environment,
-        timeout=900,
+        timeout=1800,
         check=False,
         **options,
     )
