@@ -135,6 +135,17 @@ def test_name_period_and_store_enter_no_key():
     assert [job.key for job in one.jobs] == [job.key for job in other.jobs]
 
 
+def test_a_users_mask_enters_the_key_of_its_own_date_by_content(tmp_path):
+    pattern = {"user": str(tmp_path / "own_{date}.tif")}
+    without = keys(plan(range(0, 20, 5), mask=pattern), "mask")
+    own = tmp_path / "own_20180106.tif"
+    own.write_bytes(b"one")
+    first = keys(plan(range(0, 20, 5), mask=pattern), "mask")
+    own.write_bytes(b"two")
+    second = keys(plan(range(0, 20, 5), mask=pattern), "mask")
+    assert len(first - without) == len(second - first) == len(second - without) == 1
+
+
 def test_without_radar_the_regression_is_not_scored():
     trial = next(j for j in plan(range(0, 30, 5)).jobs if j.step == "trial")
     assert trial.params["methods"] == ["linear"]

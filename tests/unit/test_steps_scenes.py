@@ -117,24 +117,15 @@ def test_mask_without_grid_takes_the_products_own(run, tmp_path):
     assert describe(out / "mask.tif").grid == GRID
 
 
-@pytest.mark.parametrize("as_input", [True, False])
-def test_a_users_mask_is_added_after_the_dilation(run, tmp_path, as_input):
+def test_a_users_mask_is_added_after_the_dilation(run, tmp_path):
     stored = np.zeros(GRID.shape, np.uint8)
     stored[20, 20] = 7
     own = write_tif(tmp_path / "own_20180615.tif", stored, GRID)
     folder = theia_folder(tmp_path, bands={"B04": RED}, masks={"CLM_R2": CLOUDS * 0})
-    inputs = {"product": artifact(folder), **({"user_mask": artifact(own)} if as_input else {})}
-    params = {} if as_input else {"user_mask": str(tmp_path / "own_{date}.tif")}
-    _, out = run(mask, inputs, grid=GridParams.of(GRID), dilate_m=60, **params)
+    inputs = {"product": artifact(folder), "user_mask": artifact(own)}
+    _, out = run(mask, inputs, grid=GridParams.of(GRID), dilate_m=60)
     labels = read_labels(out / "mask.tif")
     assert np.argwhere(labels == 2).tolist() == [[20, 20]]
-
-
-def test_a_users_mask_of_another_date_hides_nothing(run, tmp_path):
-    folder = theia_folder(tmp_path, bands={"B04": RED}, masks={"CLM_R2": CLOUDS * 0})
-    params = {"user_mask": str(tmp_path / "own_{date}.tif")}
-    facts, _ = run(mask, {"product": artifact(folder)}, grid=GridParams.of(GRID), **params)
-    assert facts["clear_share"] == 1
 
 
 def test_radar_writes_power_and_says_its_convention(run, tmp_path):

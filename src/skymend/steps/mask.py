@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
-from skymend.clouds import Label, Shares, apply_user_mask, dilate, user_mask_product
+from skymend.clouds import Label, Shares, apply_user_mask, dilate
 from skymend.core.encoding import LABELS, ByteArray
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid
@@ -44,11 +44,6 @@ class Params(StepParams):
         60.0, ge=0, le=2000, description="Clouds and shadows grow by this distance in metres."
     )
     snow_is_clear: bool = Field(True, description="Snow counts in the fact `clear_share`.")
-    user_mask: str | None = Field(
-        None,
-        description="Path of the user's own mask, where it is not an input; may hold {date}. "
-        "Its content does not enter the key.",
-    )
 
 
 class Outputs(StepOutputs):
@@ -71,9 +66,8 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     if not (labels != Label.NODATA).any():
         raise SkipJob(OUTSIDE)
     labels = dilate(labels, params.dilate_m, grid.resolution)
-    own = _user_mask(inputs, params, product)
-    if own is not None:
-        labels = apply_user_mask(labels, own, grid)
+    if inputs.user_mask is not None:
+        labels = apply_user_mask(labels, inputs.user_mask.file("product"), grid)
     write_cog(out / Outputs().mask, labels[None], grid, ("labels",), LABELS)
     return Shares.of(labels, snow_is_clear=params.snow_is_clear).as_facts()
 
@@ -84,12 +78,3 @@ def _read(product: OpticalProduct, grid: Grid, context: Context) -> ByteArray:
         labels[window.slices] = product.labels(part)
         context.progress((window.row + window.rows) / grid.shape[0], "reading masks")
     return labels
-
-
-def _user_mask(inputs: Inputs, params: Params, product: OpticalProduct) -> Path | None:
-    if inputs.user_mask is not None:
-        return inputs.user_mask.file("product")
-    if params.user_mask is None:
-        return None
-    found = user_mask_product(params.user_mask, product.time)
-    return None if found is None else found.path
