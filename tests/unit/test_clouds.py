@@ -1,7 +1,5 @@
 """Dilation against scipy, shares by hand, the user's own mask."""
 
-from datetime import UTC, datetime
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy.ndimage import binary_dilation
 
-from skymend.clouds import Label, Shares, apply_user_mask, dilate, usable, user_mask_product
+from skymend.clouds import Label, Shares, apply_user_mask, dilate, usable
 from skymend.clouds import dilation as room
 from skymend.core.errors import ConfigError, GridError
 from skymend.core.grid import Grid
@@ -113,12 +111,3 @@ def test_a_users_mask_on_another_grid_is_refused(tmp_path):
     path = write_tif(tmp_path / "mine.tif", np.ones(GRID.shape, np.uint8), other)
     with pytest.raises(GridError, match=r"mine\.tif"):
         apply_user_mask(np.ones(GRID.shape, np.uint8), path, GRID)
-
-
-def test_a_users_mask_may_name_the_date(tmp_path):
-    time = datetime(2018, 6, 15, 10, tzinfo=UTC)
-    path = write_tif(tmp_path / "m_20180615.tif", np.ones((2, 2), np.uint8), GRID)
-    found = user_mask_product(tmp_path / "m_{date}.tif", time)
-    assert found.files == (path,)
-    assert user_mask_product(tmp_path / "m_{date}.tif", time.replace(day=16)) is None
-    assert user_mask_product(tmp_path / "one.tif", time).path == tmp_path / "one.tif"

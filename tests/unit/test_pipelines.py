@@ -146,6 +146,11 @@ def test_a_users_mask_enters_the_key_of_its_own_date_by_content(tmp_path):
     assert len(first - without) == len(second - first) == len(second - without) == 1
 
 
+def test_a_users_mask_that_is_missing_is_not_passed_over(tmp_path):
+    with pytest.raises(ConfigError, match=r"mask\.user .*own\.tif"):
+        plan(range(0, 20, 5), mask={"user": str(tmp_path / "own.tif")})
+
+
 def test_without_radar_the_regression_is_not_scored():
     trial = next(j for j in plan(range(0, 30, 5)).jobs if j.step == "trial")
     assert trial.params["methods"] == ["linear"]

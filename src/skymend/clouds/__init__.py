@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from skymend.clouds.dilation import dilate
 from skymend.clouds.shares import Shares, usable
-from skymend.clouds.user import apply_user_mask, user_mask_product
+from skymend.clouds.user import apply_user_mask
 from skymend.products.labels import Label, from_maja, from_scl
 
 __all__ = [
@@ -15,5 +15,4 @@ __all__ = [
     "from_maja",
     "from_scl",
     "usable",
-    "user_mask_product",
 ]

@@ -2,39 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 
 from skymend.core.encoding import ByteArray
 from skymend.core.grid import Grid
-from skymend.core.product import Product
 from skymend.products.labels import Label
 from skymend.products.sampling import read_nearest
-
-KIND = "user-mask"
-
-
-def user_mask_product(pattern: str | Path, time: datetime) -> Product | None:
-    """Return the user's mask for one date.
-
-    Parameters
-    ----------
-    pattern : path of a GeoTIFF; ``{date}`` in it stands for the day as ``YYYYMMDD``.
-    time : of the image to mask.
-
-    Returns
-    -------
-    The mask as a product, so that its checksum enters the key of the job; None where the
-    pattern has ``{date}`` and there is no file for that day.
-    """
-    dated = "{date}" in str(pattern)
-    path = Path(str(pattern).replace("{date}", f"{time:%Y%m%d}"))
-    if dated and not path.exists():
-        return None
-    name = f"{path.stem}-{time:%Y%m%d}" if dated else path.stem
-    return Product(name, KIND, time, path, (path,), {"sensor": "mask"})
 
 
 def apply_user_mask(labels: ByteArray, path: Path, grid: Grid) -> ByteArray:

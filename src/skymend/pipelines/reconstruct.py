@@ -124,9 +124,17 @@ class _Planner:
         """Return the identity of the user's own mask of a date, if there is one."""
         if self.region.mask.user is None:
             return None
-        path = Path(self.region.mask.user.replace("{date}", date))
-        if not path.exists():
+        pattern = self.region.mask.user
+        path = Path(pattern.replace("{date}", date))
+        if not path.exists() and "{date}" in pattern:
             return None
+        if not path.exists():
+            raise ConfigError(
+                where=f"mask.user {path}",
+                expected="a GeoTIFF",
+                found="no such file",
+                fix="check the path, or put {date} into it for one mask a date",
+            )
         return self.builder.product(_file_product(path, "user-mask", [path]))
 
     def _radar(self, product: FrozenProduct) -> Pass:
