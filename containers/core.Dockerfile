@@ -18,7 +18,8 @@ WORKDIR /build
 COPY containers/core-requirements.txt .
 RUN --mount=type=secret,id=pip.conf,target=/etc/pip.conf \
     --mount=type=secret,id=certificates \
-    --mount=type=cache,target=/root/.cache/pip \
+    --mount=type=cache,target=/var/cache/pip \
+    export PIP_CACHE_DIR=/var/cache/pip; \
     if [ -s /run/secrets/certificates ]; then export PIP_CERT=/run/secrets/certificates; fi; \
     /opt/skymend/bin/pip install --disable-pip-version-check --no-compile --no-deps \
         --only-binary :all: --require-hashes -r core-requirements.txt
