@@ -104,6 +104,8 @@ def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, imag
 def _products_of(plan: Plan, job: Job) -> list[Path]:
     refs = (ref for refs in job.inputs.values() for ref in refs)
     products = [plan.products[ref] for ref in refs if ref in plan.products]
+    # A product that this job is to fetch lies nowhere yet.
+    products = [p for p in products if p.order is None]
     return sorted({Path(file.path).parent for p in products for file in p.files})
 
 

@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from skymend.core.errors import ConfigError, InternalError
 from skymend.core.files import write_text
 from skymend.core.keys import canonical_json, digest, job_key
-from skymend.core.product import Product
+from skymend.core.product import Product, RemoteProduct
 from skymend.core.step import REGISTRY, StepParams
 
 PLAN_VERSION = 1
@@ -51,39 +51,58 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class FrozenFile:
-    """One file of a product as it was when the plan was written."""
+    """One file of a product as it was when the plan was written.
+
+    ``path`` is an address for a remote product; ``checksum`` is the sha256 of a file on disk,
+    ``algorithm:hex`` of a remote one, and empty where its provider publishes none.
+    """
 
     path: str
     size: int
-    sha256: str
+    checksum: str
 
 
 @dataclass(frozen=True, slots=True)
 class FrozenProduct:
-    """A product as the snapshot froze it; its identity is the hash of what it is, not where."""
+    """A product as the snapshot froze it; its identity is the hash of what it is, not where.
+
+    ``order`` is set for a product that a job still has to fetch: provider, endpoints,
+    collection and item. It does not enter the identity.
+    """
 
     id: str
     kind: str
     path: str
     tags: dict[str, str]
     files: tuple[FrozenFile, ...]
+    order: dict[str, Any] | None = None
 
     @property
     def identity(self) -> str:
         """``product:`` and the sha256 of id, kind, tags and file checksums."""
-        parts = [self.id, self.kind, self.tags, sorted(f.sha256 for f in self.files)]
+        parts = [self.id, self.kind, self.tags, sorted(f.checksum for f in self.files)]
         return PRODUCT_PREFIX + digest(parts)
 
     @classmethod
     def of(cls, product: Product, files: Iterable[FrozenFile]) -> FrozenProduct:
-        """Freeze a product that a search found."""
-        tags = {
-            **product.tags,
-            "id": product.id,
-            "kind": product.kind,
-            "datetime": product.time.isoformat(),
-        }
-        return cls(product.id, product.kind, str(product.path), tags, tuple(files))
+        """Freeze a product that a search found on disk."""
+        return cls(product.id, product.kind, str(product.path), _tags(product), tuple(files))
+
+    @classmethod
+    def of_remote(cls, product: RemoteProduct) -> FrozenProduct:
+        """Freeze a product that a search found at a provider."""
+        files = tuple(FrozenFile(f.url, f.size, f.digest) for f in product.files)
+        path = product.files[0].url if product.files else ""
+        return cls(product.id, product.kind, path, _tags(product), files, product.order)
+
+
+def _tags(product: Product | RemoteProduct) -> dict[str, str]:
+    return {
+        **product.tags,
+        "id": product.id,
+        "kind": product.kind,
+        "datetime": product.time.isoformat(),
+    }
 
 
 @dataclass(frozen=True)

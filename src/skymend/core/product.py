@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,43 @@ class Product:
     path: Path
     files: tuple[Path, ...]
     tags: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """One file of a product that a provider holds.
+
+    Parameters
+    ----------
+    name : the asset's name in the item, or the name of the file.
+    url : where it lies.
+    size : bytes; -1 where the provider does not say.
+    digest : ``algorithm:hex`` as the provider publishes it, empty where it does not.
+    """
+
+    name: str
+    url: str
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteProduct:
+    """One acquisition in a provider's catalogue, to be fetched by a job.
+
+    Parameters
+    ----------
+    id, kind, time, tags : as for :class:`Product`; ``kind`` is what it will be once fetched.
+    files : what will be fetched; their digests identify the product.
+    order : what the fetching job needs: provider, endpoints, collection and the STAC item.
+    """
+
+    id: str
+    kind: str
+    time: datetime
+    files: tuple[RemoteFile, ...]
+    tags: dict[str, str]
+    order: dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)

@@ -111,6 +111,19 @@ class Artifact(_Frozen):
             )
         return self.files[name]
 
+    @property
+    def product(self) -> Path:
+        """What a reader opens: the product itself, where a job fetched it or where it lay.
+
+        Raises
+        ------
+        InternalError
+            if the artifact is neither a product nor fetched.
+        """
+        path = self.file("product")
+        entries = sorted(path.iterdir()) if self.step == "fetch" else []
+        return entries[0] if len(entries) == 1 else path
+
     def has(self, name: str) -> bool:
         """Tell whether the output is there."""
         return name in self.files

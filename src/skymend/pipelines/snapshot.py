@@ -18,7 +18,7 @@ from skymend.core.errors import ProductError
 from skymend.core.files import write_json
 from skymend.core.keys import file_sha256
 from skymend.core.plan import FrozenFile, FrozenProduct
-from skymend.core.product import Product
+from skymend.core.product import Product, RemoteProduct
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Snapshot:
         if path.exists():
             self._document = json.loads(path.read_text())
 
-    def freeze(self, found: Iterable[Product], period: tuple[datetime, datetime]) -> Frozen:
+    def freeze(self, found: Iterable[Product | RemoteProduct], period: tuple[datetime, datetime]) -> Frozen:
         """Freeze the products of a search: known ones as they were, new ones as they are.
 
         Known products of the period that are no longer found stay, with a note, until
@@ -56,7 +56,7 @@ class Snapshot:
         for product in found:
             name = f"{product.kind}/{product.id}"
             names.add(name)
-            fresh = FrozenProduct.of(product, [self._file(f) for f in product.files])
+            fresh = self._fresh(product)
             known = self._known(name)
             if known is not None and not self.refresh and _content(known) != _content(fresh):
                 notes.append(
@@ -78,6 +78,11 @@ class Snapshot:
     def save(self) -> None:
         """Write the snapshot."""
         write_json(self.path, self._document)
+
+    def _fresh(self, product: Product | RemoteProduct) -> FrozenProduct:
+        if isinstance(product, RemoteProduct):
+            return FrozenProduct.of_remote(product)
+        return FrozenProduct.of(product, [self._file(f) for f in product.files])
 
     def _known(self, name: str) -> FrozenProduct | None:
         document = self._document["products"].get(name)
@@ -111,4 +116,4 @@ def _time(product: FrozenProduct) -> datetime:
 
 
 def _content(product: FrozenProduct) -> list[str]:
-    return sorted(f.sha256 for f in product.files)
+    return sorted(f.checksum for f in product.files)

@@ -57,7 +57,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     Facts: ``valid_share``, ``lowest_m``, ``highest_m`` and ``vertical_datum``.
     """
     grid = params.grid.grid
-    files = [p.file("product") for p in inputs.products if p.absent is None]
+    files = [p.product for p in inputs.products if p.absent is None]
     valid, lowest, highest = 0, math.inf, -math.inf
     with CogWriter(out / Outputs().dem, grid, ("elevation",), ELEVATION) as writer:
         for window, part in strips(grid):

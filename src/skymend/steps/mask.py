@@ -60,7 +60,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     of the grid, and of its valid pixels ``clear_share`` (clear, water and, if asked, snow),
     ``cloud_share``, ``shadow_share``, ``snow_share``.
     """
-    product = open_optical(inputs.product.file("product"), inputs.product.tags.get("kind"))
+    product = open_optical(inputs.product.product, inputs.product.tags.get("kind"))
     grid = product.grid if params.grid is None else params.grid.grid
     labels = _read(product, grid, context)
     if not (labels != Label.NODATA).any():

@@ -54,7 +54,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
 
     Facts: ``valid_share``, the share of pixels that are valid in every band.
     """
-    product = open_optical(inputs.product.file("product"), inputs.product.tags.get("kind"))
+    product = open_optical(inputs.product.product, inputs.product.tags.get("kind"))
     grid = params.grid.grid
     path = out / Outputs().reflectance
     with CogWriter(path, grid, params.bands, REFLECTANCE) as writer:

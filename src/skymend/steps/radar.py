@@ -54,7 +54,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     (``sigma0``, ``gamma0``, ``gamma0-flattened``, ``beta0`` or ``unknown``);
     ``relative_orbit`` and ``direction``, null where the product does not say.
     """
-    product = open_radar(inputs.product.file("product"), inputs.product.tags.get("kind"))
+    product = open_radar(inputs.product.product, inputs.product.tags.get("kind"))
     grid = params.grid.grid
     valid = 0
     path = out / Outputs().backscatter
