@@ -90,6 +90,18 @@ class RetryableError(SkymendError):
     exit_code = 75
 
 
+class AnswerError(SkymendError):
+    """A provider's answer lacks a field or carries a wrong one (exit code 76)."""
+
+    exit_code = 76
+
+
+class AccessError(SkymendError):
+    """A provider wants a login, or refuses the one given (exit code 77)."""
+
+    exit_code = 77
+
+
 class SkipJob(Exception):  # noqa: N818 - an outcome, not an error
     """Raised by a step that has, for a good reason, nothing to do.
 

@@ -1,0 +1,64 @@
+"""Providers by name; a provider's module is imported when it is opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import cast
+
+from skymend.core.errors import ConfigError, ToolMissingError
+from skymend.sources.protocol import Settings, Source
+
+PROVIDERS: Mapping[str, str] = {
+    "cdse": "skymend.sources.cdse:Cdse",
+    "cdse-odata": "skymend.sources.cdse:CdseOData",
+    "cdse-s3": "skymend.sources.cdse:CdseS3",
+    "sentinel-hub": "skymend.sources.sentinel_hub:SentinelHub",
+    "earthdata": "skymend.sources.earthdata:Earthdata",
+    "pymodis": "skymend.sources.pymodis:Pymodis",
+    "landsat-m2m": "skymend.sources.landsat_m2m:LandsatM2M",
+    "usgs-landsat": "skymend.sources.usgs_landsat:UsgsLandsat",
+    "planetary-computer": "skymend.sources.planetary_computer:PlanetaryComputer",
+    "sara": "skymend.sources.sara:Sara",
+    "geodes": "skymend.sources.geodes:Geodes",
+    "asf": "skymend.sources.asf:Asf",
+    "earth-search": "skymend.sources.earth_search:EarthSearch",
+    "earth-engine": "skymend.sources.earth_engine:EarthEngine",
+    "cop-dem-30": "skymend.sources.copernicus_dem:CopernicusDem",
+    "srtm": "skymend.sources.srtm:Srtm",
+    "stac-api": "skymend.sources.stac_api:StacApi",
+    "s3": "skymend.sources.s3:S3Bucket",
+    "folder": "skymend.sources.folder:Folder",
+    "eodag": "skymend.sources.eodag_bridge:EodagBridge",
+}
+"""``module:Class`` by provider; the class takes the settings."""
+
+
+def open_source(provider: str, settings: Settings) -> Source:
+    """Return the source of a provider.
+
+    Raises
+    ------
+    ConfigError
+        if there is no provider of that name.
+    ToolMissingError
+        if the package of its client is not installed.
+    """
+    if provider not in PROVIDERS:
+        raise ConfigError(
+            where="provider",
+            expected=f"one of {', '.join(sorted(PROVIDERS))}",
+            found=repr(provider),
+            fix="choose a provider of the list",
+        )
+    module, name = PROVIDERS[provider].split(":")
+    try:
+        make = getattr(import_module(module), name)
+    except ModuleNotFoundError as error:
+        raise ToolMissingError(
+            where=f"provider {provider}",
+            expected="the Python package of its client",
+            found=f"no module {error.name}",
+            fix=f"install it, for example: pip install {error.name}",
+        ) from error
+    return cast("Source", make(settings))
