@@ -24,11 +24,11 @@ PROVIDERS: Mapping[str, str] = {
     "asf": "skymend.sources.asf:Asf",
     "earth-search": "skymend.sources.earth_search:EarthSearch",
     "earth-engine": "skymend.sources.earth_engine:EarthEngine",
-    "cop-dem-30": "skymend.sources.copernicus_dem:CopernicusDem",
+    "cop-dem-30": "skymend.sources.cop_dem:CopDem",
     "srtm": "skymend.sources.srtm:Srtm",
     "stac-api": "skymend.sources.stac_api:StacApi",
-    "s3": "skymend.sources.s3:S3Bucket",
-    "folder": "skymend.sources.folder:Folder",
+    "s3": "skymend.sources.s3_bucket:S3Bucket",
+    "folder": "skymend.sources.folder_source:FolderSource",
     "eodag": "skymend.sources.eodag_bridge:EodagBridge",
 }
 """``module:Class`` by provider; the class takes the settings."""
