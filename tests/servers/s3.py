@@ -21,11 +21,16 @@ ACCESS_KEY = "test-access-key"
 SECRET_KEY = "test-secret-key"
 REGION = "us-east-1"
 
+# One request at a time: moto checks conditions and writes without a lock, S3 does both at once.
 _START = """\
-import sys
+import threading
 from werkzeug.serving import make_server
 from moto.server import DomainDispatcherApplication, create_backend_app
-server = make_server("127.0.0.1", 0, DomainDispatcherApplication(create_backend_app), threaded=True)
+moto, lock = DomainDispatcherApplication(create_backend_app), threading.Lock()
+def one_at_a_time(environ, start_response):
+    with lock:
+        return moto(environ, start_response)
+server = make_server("127.0.0.1", 0, one_at_a_time, threaded=True)
 print("port", server.server_port, flush=True)
 server.serve_forever()
 """
