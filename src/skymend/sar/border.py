@@ -13,18 +13,44 @@ The side where a slice was joined to the next one (a seam) is left alone.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.errors import ProductError
 from skymend.core.grid import Window
 
 BoolArray = npt.NDArray[np.bool_]
 DnArray = npt.NDArray[np.uint16]
 ReadDn = Callable[[Window], DnArray]
-ReadNoise = Callable[[Window], npt.NDArray[np.floating]]
+NoiseArray = npt.NDArray[np.floating]
+ReadNoise = Callable[[Window], NoiseArray]
+Limits = npt.NDArray[np.int32]
+BoolReader = Callable[[Window], BoolArray]
+
+ZEROED_SINCE = (2, 90)
+"""The processor version from which no-value samples are 0 (IPF 2.9)."""
+
+REACH = 500
+"""How far in from a side noise is looked for before IPF 2.9, samples or lines (MPC-0243)."""
+
+ZERO_REACH = 2000
+"""How far in from a side the edge of the zeros is looked for from IPF 2.9 on."""
+
+NOISE_THRESHOLD_DN = 0.5
+"""DN after subtraction of the thermal noise up to which a sample has no value (MPC-0243)."""
+
+RAW_THRESHOLD_DN = 15.0
+"""The same where the noise is unknown: below the noise floor of IW GRDH images, 18 to 53 DN."""
+
+EROSION = 3
+"""Samples and lines beside the no-value area that are masked too: the 22 m of the response."""
+
+_RUN, _HITS = 8, 2
+_CHUNK = 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +59,10 @@ class Seams:
 
     first_line: bool = False
     last_line: bool = False
+
+
+NO_SEAMS = Seams()
+"""A slice that stands alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +75,10 @@ class Border:
     top, bottom : (samples,) int32, first valid line and one past the last of each column.
     """
 
-    near: npt.NDArray[np.int32]
-    far: npt.NDArray[np.int32]
-    top: npt.NDArray[np.int32]
-    bottom: npt.NDArray[np.int32]
+    near: Limits
+    far: Limits
+    top: Limits
+    bottom: Limits
 
     def invalid(self, window: Window) -> BoolArray:
         """Return (rows, columns) boolean of a window, True where there is no value."""
@@ -66,28 +96,46 @@ def find_border(
     ipf: str,
     *,
     read_noise: ReadNoise | None = None,
-    seams: Seams = Seams(),
+    seams: Seams = NO_SEAMS,
 ) -> Border:
     """Find the border of an image from strips along its sides.
 
     Parameters
     ----------
     read_dn : returns (rows, columns) uint16 DN of a window inside the image, of the
-        co-polarised channel.
+        co-polarised channel: its signal stands clear of the noise where the other's does not.
     shape : (lines, samples) of the image.
     ipf : version of the processor, such as ``002.84`` or ``3.52``.
-    read_noise : returns the thermal noise of a window in DN^2; None where it is unknown.
-    seams : sides that are joined to another slice.
+    read_noise : returns the thermal noise of a window in DN^2; None where it is unknown, then
+        DN below 15 have no value. Asked for before IPF 2.9 only.
+    seams : sides that are joined to another slice; nothing is looked for there.
+
+    Returns
+    -------
+    The border, grown by :data:`EROSION` where there is one.
+
+    Raises
+    ------
+    ProductError
+        if the version of the processor cannot be read.
     """
-    raise NotImplementedError
+    zeroed = parse_ipf(ipf) >= ZEROED_SINCE
+    valid = _zero_test(read_dn) if zeroed else _noise_test(read_dn, read_noise)
+    reach = ZERO_REACH if zeroed else REACH
+    lines, samples = shape
+    near, far = _across(valid, shape, min(reach, samples // 2))
+    top, bottom = _along(valid, shape, min(reach, lines // 2), seams)
+    return Border(
+        _grow(near), samples - _grow(samples - far), _grow(top), lines - _grow(lines - bottom)
+    )
 
 
 def border_noise_mask(
     dn: DnArray,
     ipf: str,
     *,
-    noise: npt.NDArray[np.floating] | None = None,
-    seams: Seams = Seams(),
+    noise: NoiseArray | None = None,
+    seams: Seams = NO_SEAMS,
 ) -> BoolArray:
     """Mask the no-value samples of a whole image held in memory.
 
@@ -101,4 +149,107 @@ def border_noise_mask(
     -------
     (lines, samples) boolean, True where there is no value.
     """
-    raise NotImplementedError
+    lines, samples = dn.shape
+    border = find_border(
+        lambda window: dn[window.slices],
+        (lines, samples),
+        ipf,
+        read_noise=None if noise is None else lambda window: noise[window.slices],
+        seams=seams,
+    )
+    return border.invalid(Window(0, 0, lines, samples))
+
+
+def parse_ipf(text: str) -> tuple[int, int]:
+    """Return major and minor version of the processor: (2, 84) of ``002.84``.
+
+    Raises
+    ------
+    ProductError
+        if the text is no version.
+    """
+    match = re.fullmatch(r"0*(\d{1,3})\.(\d{1,2})(?:\.\d+)?", text.strip())
+    if match is None:
+        raise ProductError(
+            where="version of the processor (IPF)",
+            expected="a number such as 003.40",
+            found=repr(text),
+            fix="check the manifest, or process without removal of border noise",
+        )
+    return int(match[1]), int(match[2].ljust(2, "0"))
+
+
+def _zero_test(read_dn: ReadDn) -> BoolReader:
+    return lambda window: np.asarray(read_dn(window) > 0)
+
+
+def _noise_test(read_dn: ReadDn, read_noise: ReadNoise | None) -> BoolReader:
+    """Return the test of MPC-0243: sqrt(max(DN^2 - noise, 0)) above the threshold."""
+    if read_noise is None:
+        return lambda window: np.asarray(read_dn(window) > RAW_THRESHOLD_DN)
+
+    def valid(window: Window) -> BoolArray:
+        power = np.square(read_dn(window).astype(np.float64))
+        return np.asarray(power - read_noise(window) > NOISE_THRESHOLD_DN**2)
+
+    return valid
+
+
+def _across(valid: BoolReader, shape: tuple[int, int], reach: int) -> tuple[Limits, Limits]:
+    """Find the first and one past the last valid sample of each line."""
+    lines, samples = shape
+    near = np.zeros(lines, np.int32)
+    far = np.full(lines, samples, np.int32)
+    if reach == 0:
+        return near, far
+    for start, size in _chunks(lines):
+        near[start : start + size] = _first(valid(Window(start, 0, size, reach)))
+        right = valid(Window(start, samples - reach, size, reach))
+        far[start : start + size] = samples - _first(right[:, ::-1])
+    return near, far
+
+
+def _along(
+    valid: BoolReader, shape: tuple[int, int], reach: int, seams: Seams
+) -> tuple[Limits, Limits]:
+    """Find the first and one past the last valid line of each column."""
+    lines, samples = shape
+    top = np.zeros(samples, np.int32)
+    bottom = np.full(samples, lines, np.int32)
+    if reach == 0:
+        return top, bottom
+    for start, size in _chunks(samples):
+        if not seams.first_line:
+            top[start : start + size] = _first(valid(Window(0, start, reach, size)).T)
+        if not seams.last_line:
+            strip = valid(Window(lines - reach, start, reach, size))
+            bottom[start : start + size] = lines - _first(strip[::-1].T)
+    return top, bottom
+
+
+def _chunks(length: int) -> Iterator[tuple[int, int]]:
+    """Yield start and size of pieces of at most 1024."""
+    for start in range(0, length, _CHUNK):
+        yield start, min(_CHUNK, length - start)
+
+
+def _first(valid: BoolArray) -> Limits:
+    """Return where validity begins along each row; the row's length where it never does.
+
+    One bright sample in the noise is no beginning: of it and the next seven, two must be valid.
+    """
+    length = valid.shape[1]
+    counts = np.cumsum(np.pad(valid, ((0, 0), (1, _RUN - 1))), axis=1, dtype=np.int32)
+    ahead = counts[:, _RUN:] - counts[:, :-_RUN]
+    begins = valid & (ahead >= min(_HITS, length))
+    first: Limits = np.where(begins.any(axis=1), begins.argmax(axis=1), length).astype(np.int32)
+    return first
+
+
+def _grow(depth: Limits) -> Limits:
+    """Grow the no-value area, given as its depth from a side, along and across that side."""
+    from scipy.ndimage import maximum_filter1d
+
+    deepest = maximum_filter1d(depth, 2 * EROSION + 1, mode="nearest")
+    grown: Limits = np.where(deepest > 0, deepest + EROSION, 0).astype(np.int32)
+    return grown

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
+import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ConfigError
@@ -40,10 +43,10 @@ def multilook(power: FloatArray, looks: int, *, minimum_share: float = 0.5) -> F
     size = _block_sums(np.ones(power.shape[-2:]), looks)
     enough = (count >= minimum_share * size) & (count > 0)
     mean = np.divide(total, count, out=np.full(total.shape, np.nan), where=enough)
-    return mean.astype(np.float32)
+    return np.asarray(mean, np.float32)
 
 
-def _block_sums(values: np.ndarray, looks: int) -> np.ndarray:
+def _block_sums(values: npt.NDArray[Any], looks: int) -> npt.NDArray[np.float64]:
     """Sum over blocks in double precision; the last block of an axis may be smaller."""
     rows, columns = values.shape[-2:]
     sums = np.add.reduceat(values.astype(np.float64), np.arange(0, rows, looks), axis=-2)
