@@ -97,6 +97,7 @@ def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, imag
         cpus=cpus,
         memory_gb=task.memory_gb,
         name=container.container_name(job.key),
+        network=task.network,
     )
     os.execv(command[0], command)
 

@@ -1,9 +1,10 @@
 """Jobs in containers: the ``docker run`` command line that fences a job in.
 
-A job's container has no network, a read-only root, no capabilities and the uid that owns the
-store. It sees the store (writable), the products it reads (read-only), both at the same path
-as outside, and a private ``/tmp`` in memory. So a plan means the same inside and outside, and
-the lock that the job takes on the store's file system holds against jobs outside.
+A job's container has no network (unless its task fetches), a read-only root, no capabilities
+and the uid that owns the store. It sees the store (writable), the products it reads
+(read-only), both at the same path as outside, and a private ``/tmp`` in memory. So a plan means
+the same inside and outside, and the lock that the job takes on the store's file system holds
+against jobs outside.
 
 A container also must not outlive the run that started it. ``docker run`` alone does not promise
 that: a client killed with SIGKILL leaves its container running. Therefore
@@ -30,6 +31,7 @@ IMAGE_UID = 10001
 """The uid of the images' own user; it gets the stores that root makes."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+_LOGINS = ("SKYMEND_", "AWS_", "EARTHDATA_")
 _TMP_SHARE = 0.5
 _PROCESSES = 512
 
@@ -57,6 +59,7 @@ def docker_command(
     cpus: int,
     memory_gb: float,
     name: str,
+    network: bool = False,
 ) -> list[str]:
     """Return the command line that runs a job in a container.
 
@@ -71,6 +74,8 @@ def docker_command(
     cpus, memory_gb : from the task. More cpus than the machine has are cut to what it has;
         the threads of the numeric libraries stay as many, because results may depend on them.
     name : see :func:`container_name`.
+    network : the job talks to providers: it gets the machine's network, and the logins that
+        stand in the environment by name, so that no value shows in the command line.
 
     Raises
     ------
@@ -85,7 +90,8 @@ def docker_command(
     return [
         *(sys.executable, "-m", "skymend.core.container"),
         *("docker", "run", "--rm", "--init", "--interactive", "--pull=never"),
-        *("--name", name, "--log-driver", "none", "--network", "none", "--read-only"),
+        *("--name", name, "--log-driver", "none", "--read-only"),
+        *(_logins(store) if network else ("--network", "none")),
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--user", f"{uid}:{gid}", "--pids-limit", str(_PROCESSES)),
         *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
@@ -96,6 +102,13 @@ def docker_command(
         *("--workdir", str(store), "--entrypoint", "/bin/sh", image, "-c", _WATCHER, "job"),
         *job_argv,
     ]
+
+
+def _logins(store: Path) -> list[str]:
+    """Return the options of a job that fetches: network, logins, a cache that can be written."""
+    names = sorted(n for n in os.environ if n.startswith(_LOGINS) and n != "SKYMEND_CACHE")
+    passed = [part for name in names for part in ("--env", name)]
+    return ["--network", "host", *passed, "--env", f"SKYMEND_CACHE={store / 'cache'}"]
 
 
 def run(command: Sequence[str]) -> int:

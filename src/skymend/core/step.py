@@ -78,6 +78,10 @@ class GridParams(_Frozen):
         return cls(crs=grid.crs, transform=grid.transform, shape=grid.shape)
 
 
+ITEM_FILE = "item.json"
+"""Name of the STAC item beside the images of a fetched product that is one."""
+
+
 class Artifact(_Frozen):
     """One input of a job at run time: a product, or what an earlier job left.
 
@@ -121,8 +125,10 @@ class Artifact(_Frozen):
             if the artifact is neither a product nor fetched.
         """
         path = self.file("product")
-        entries = sorted(path.iterdir()) if self.step == "fetch" else []
-        return entries[0] if len(entries) == 1 else path
+        if self.step != "fetch":
+            return path
+        entries = sorted(path.iterdir())
+        return next((e for e in entries if e.name == ITEM_FILE), entries[0])
 
     def has(self, name: str) -> bool:
         """Tell whether the output is there."""

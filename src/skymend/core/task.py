@@ -27,6 +27,7 @@ class Task(BaseModel):
     retries: int = Field(2, ge=0)
     retry_delay_seconds: float = Field(10.0, ge=0)
     limits: tuple[str, ...] = ()
+    network: bool = Field(False, description="The step talks to providers.")
 
 
 @lru_cache

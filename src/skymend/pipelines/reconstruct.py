@@ -7,39 +7,20 @@ new date touches only its neighbours. Region name, period, store and engine ente
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
-from skymend.core.keys import file_sha256
-from skymend.core.plan import FrozenFile, FrozenProduct, Plan, PlanBuilder
+from skymend.core.plan import FrozenProduct, Plan, PlanBuilder
 from skymend.core.step import GridParams
 from skymend.pipelines.calendar import regular_dates
 from skymend.pipelines.region import Evaluate, Region, Training
+from skymend.pipelines.scenes import Dated, Pass, SceneJobs, file_product, product_time
 from skymend.pipelines.search import Catalogue, SnapshotOpener, search_region
 
 NAME = "reconstruct"
-
-
-@dataclass(frozen=True, slots=True)
-class Dated:
-    """A job or pair of jobs with the time of its acquisition."""
-
-    time: datetime
-    optical: str
-    mask: str
-    id: str
-
-
-@dataclass(frozen=True, slots=True)
-class Pass:
-    """A radar scene with the time of its pass."""
-
-    time: datetime
-    radar: str
 
 
 def plan(region: Region, tile: str, grid: Grid, snapshot: SnapshotOpener) -> Plan:
@@ -69,13 +50,14 @@ class _Planner:
         self.grid = GridParams.of(grid)
         self.catalogue = catalogue
         self.builder = PlanBuilder()
+        self.jobs = SceneJobs(region, tile, grid, catalogue, self.builder)
         self.wanted = region.reconstruct
         self.trials: list[str] = []
 
     def plan(self) -> Plan:
-        self.scenes = [self._optical(p) for p in self.catalogue.optical]
-        self.passes = [self._radar(p) for p in self.catalogue.radar]
-        self.dem = self._dem()
+        self.scenes = [self.jobs.optical(p) for p in self.catalogue.optical]
+        self.passes = self.jobs.radar()
+        self.dem = self.jobs.dem()
         self.hidden = self._hides()
         self.bundle = self._bundle()
         rebuilt = self._reconstructions()
@@ -86,70 +68,9 @@ class _Planner:
             NAME,
             f"{self.region.name}-{self.tile}",
             [*targets, *([table] if table else [])],
-            notes=self.catalogue.notes,
+            notes=(*self.catalogue.notes, *self.jobs.notes),
             summary={"tile": self.tile, "grid": self.grid.model_dump(mode="json")},
         )
-
-    def _tags(self, product: FrozenProduct) -> dict[str, str]:
-        time = _time(product)
-        return {
-            **{k: v for k, v in product.tags.items() if k != "tile"},
-            "tile": self.tile,
-            "date": time.strftime("%Y%m%d"),
-            "datetime": time.isoformat(),
-        }
-
-    def _optical(self, product: FrozenProduct) -> Dated:
-        identity = self.builder.product(product)
-        tags = self._tags(product)
-        optical = self.builder.add(
-            "optical",
-            {"grid": self.grid, "bands": self.wanted.bands},
-            {"product": identity},
-            tags,
-        )
-        inputs = {"product": identity, "user_mask": self._user_mask(tags["date"])}
-        mask = self.builder.add("mask", self._mask_params(), inputs, tags)
-        return Dated(_time(product), optical, mask, product.id)
-
-    def _mask_params(self) -> dict[str, Any]:
-        mask = self.region.mask
-        return {
-            "grid": self.grid,
-            "dilate_m": mask.dilate_m,
-            "snow_is_clear": mask.snow_is_clear,
-        }
-
-    def _user_mask(self, date: str) -> str | None:
-        """Return the identity of the user's own mask of a date, if there is one."""
-        if self.region.mask.user is None:
-            return None
-        pattern = self.region.mask.user
-        path = Path(pattern.replace("{date}", date))
-        if not path.exists() and "{date}" in pattern:
-            return None
-        if not path.exists():
-            raise ConfigError(
-                where=f"mask.user {path}",
-                expected="a GeoTIFF",
-                found="no such file",
-                fix="check the path, or put {date} into it for one mask a date",
-            )
-        return self.builder.product(_file_product(path, "user-mask", [path]))
-
-    def _radar(self, product: FrozenProduct) -> Pass:
-        identity = self.builder.product(product)
-        key = self.builder.add(
-            "radar", {"grid": self.grid}, {"product": identity}, self._tags(product)
-        )
-        return Pass(_time(product), key)
-
-    def _dem(self) -> str | None:
-        if not self.catalogue.dem:
-            return None
-        identities = [self.builder.product(p) for p in self.catalogue.dem]
-        tags = {"tile": self.tile}
-        return self.builder.add("dem", {"grid": self.grid}, {"products": identities}, tags)
 
     # -- evaluation: hide first, before anything else sees the pixels
 
@@ -162,9 +83,9 @@ class _Planner:
         return {s.optical: self._hide(s, evaluate, external) for s in self.scenes}
 
     def _shape(self, product: FrozenProduct, evaluate: Evaluate) -> str:
-        params = {**self._mask_params(), "grid": None}
-        tags = {**product.tags, "date": _time(product).strftime("%Y%m%d")}
-        return self.builder.add("mask", params, {"product": self.builder.product(product)}, tags)
+        params = {**self.jobs.mask_params(), "grid": None}
+        tags = {**product.tags, "date": product_time(product).strftime("%Y%m%d")}
+        return self.builder.add("mask", params, {"product": self.jobs.product(product)}, tags)
 
     def _hide(self, scene: Dated, evaluate: Evaluate, external: Sequence[str]) -> str:
         donors = [
@@ -376,10 +297,6 @@ class _Planner:
         )
 
 
-def _time(product: FrozenProduct) -> datetime:
-    return datetime.fromisoformat(product.tags["datetime"])
-
-
 def _within(items: Iterable[Any], time: datetime, days: float) -> list[Any]:
     span = timedelta(days=days)
     return [item for item in items if abs(item.time - time) <= span]
@@ -398,10 +315,4 @@ def _bundle_product(folder: Path) -> FrozenProduct:
             found="no card.json",
             fix="train one with `skymend train`, or name its folder",
         )
-    return _file_product(folder, "bundle", sorted(p for p in folder.glob("*") if p.is_file()))
-
-
-def _file_product(path: Path, kind: str, files: Sequence[Path]) -> FrozenProduct:
-    frozen = [FrozenFile(str(p), p.stat().st_size, file_sha256(p)) for p in files]
-    tags = {"id": path.name, "kind": kind}
-    return FrozenProduct(path.name, kind, str(path), tags, tuple(frozen))
+    return file_product(folder, "bundle", sorted(p for p in folder.glob("*") if p.is_file()))

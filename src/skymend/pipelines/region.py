@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
+from skymend.pipelines.region_sources import OpticalSource, Source, Sources
 
 Bounds = tuple[float, float, float, float]
 Method = Literal["linear", "harmonic", "nearest", "regression", "network"]
@@ -69,28 +70,15 @@ class Period(_Model):
         )
 
 
-class Source(_Model):
-    """Where one kind of imagery comes from."""
-
-    provider: Literal["theia", "safe", "s1tiling", "stac", "dem"] = Field(
-        description="Reader and layout: a folder of THEIA products, of SAFE products, of "
-        "S1Tiling images, a STAC catalogue on disk, or DEM files."
-    )
-    path: Path = Field(description="Folder or catalogue, relative to the region file.")
-
-
-class Sources(_Model):
-    """The imagery a region is made from; Sentinel-1 and DEM are optional."""
-
-    s2: Source
-    s1: Source | None = None
-    dem: Source | None = None
-
-
 class Mask(_Model):
     """How clouds and shadows are found and widened."""
 
-    engine: Literal["product"] = "product"
+    engine: Literal["product", "fmask", "s2cloudless", "csmask", "fmask-external", "consensus"] = (
+        Field("product", description="Who finds clouds; all but `product` need level L1C.")
+    )
+    source: OpticalSource | None = Field(
+        None, description="Level-1C products for the engine, where s2 is level 2A."
+    )
     dilate_m: float = Field(60.0, ge=0, le=2000, description="Clouds and shadows grow by this.")
     snow_is_clear: bool = Field(True, description="Snow counts as an observation.")
     user: str | None = Field(
@@ -270,26 +258,19 @@ def resolve_paths(region: Region, base: Path) -> Region:
     """Return the region with its relative paths taken from the folder ``base``."""
     base = base.resolve()
 
-    def moved(item: Source) -> Source:
-        return item.model_copy(update={"path": base / item.path})
-
-    def source(item: Source | None) -> Source | None:
-        return None if item is None else moved(item)
-
-    sources = Sources(
-        s2=moved(region.sources.s2), s1=source(region.sources.s1), dem=source(region.sources.dem)
-    )
     area = region.area
     if area.geojson is not None:
         area = area.model_copy(update={"geojson": base / area.geojson})
     mask = region.mask
     if mask.user is not None:
         mask = mask.model_copy(update={"user": str(base / mask.user)})
+    if mask.source is not None:
+        mask = mask.model_copy(update={"source": mask.source.resolved(base)})
     outputs = tuple(_absolute_output(o, base) for o in region.outputs)
     store = region.store if "://" in region.store else str(base / region.store)
     return region.model_copy(
         update={
-            "sources": sources,
+            "sources": region.sources.resolved(base),
             "area": area,
             "mask": mask,
             "outputs": outputs,
@@ -301,7 +282,7 @@ def resolve_paths(region: Region, base: Path) -> Region:
 def _absolute_output(output: Output, base: Path) -> Output:
     if output.evaluate is not None and output.evaluate.shapes is not None:
         shapes = output.evaluate.shapes
-        moved = shapes.model_copy(update={"path": base / shapes.path})
+        moved = shapes.resolved(base)
         return Output(evaluate=output.evaluate.model_copy(update={"shapes": moved}))
     if output.reconstruct is not None and output.reconstruct.model is not None:
         model = output.reconstruct.model.removeprefix("bundle:")

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
+from pathlib import Path
 from typing import TypeAlias
 
 from skymend.core.errors import NoImageError
 from skymend.core.grid import Grid
 from skymend.core.keys import digest
 from skymend.core.plan import FrozenProduct
-from skymend.pipelines.region import Region, Source
+from skymend.core.product import Product, RemoteProduct
+from skymend.pipelines import remote
+from skymend.pipelines.orbits import orbit_files
+from skymend.pipelines.region import Region
+from skymend.pipelines.region_sources import Source
 from skymend.pipelines.snapshot import Snapshot
 from skymend.sources import local
 
@@ -19,6 +24,11 @@ SnapshotOpener: TypeAlias = Callable[[str], Snapshot]
 Times: TypeAlias = tuple[datetime, datetime]
 
 POLARISATIONS = ("VV", "VH")
+
+DEM_MARGIN_M = 20_000.0
+"""How far beyond the area heights are needed to place a radar image."""
+
+DEM_RESOLUTION_M = 30.0
 
 _EXPECTED = ("outside the period", "was asked for")
 """Reasons that tell nothing new: other dates, and other sensors in the same catalogue."""
@@ -28,7 +38,9 @@ _EXPECTED = ("outside the period", "was asked for")
 class Catalogue:
     """What the searches of one tile gave, frozen.
 
-    ``optical`` and ``radar`` are in order of time; ``notes`` say what was rejected.
+    ``optical`` and ``radar`` are in order of time; ``l1c`` holds the products that the mask
+    engine reads where ``optical`` is level 2A; ``orbits`` the orbit file of a radar product,
+    by its id; ``notes`` say what was rejected.
     """
 
     optical: tuple[FrozenProduct, ...]
@@ -36,6 +48,8 @@ class Catalogue:
     dem: tuple[FrozenProduct, ...]
     shapes: tuple[FrozenProduct, ...]
     notes: tuple[str, ...]
+    l1c: tuple[FrozenProduct, ...] = ()
+    orbits: Mapping[str, FrozenProduct] = field(default_factory=dict)
 
 
 def search_region(region: Region, grid: Grid, snapshot: SnapshotOpener) -> Catalogue:
@@ -53,19 +67,32 @@ def search_region(region: Region, grid: Grid, snapshot: SnapshotOpener) -> Catal
     if not optical:
         reasons = "; ".join(notes[:3]) or "the source holds nothing of this kind"
         raise NoImageError(
-            where=f"{region.name}, sources.s2.path {sources.s2.path}",
+            where=f"{region.name}, sources.s2 {sources.s2.path or sources.s2.provider}",
             expected=f"a product of the area between {times[0]:%Y-%m-%d} and {times[1]:%Y-%m-%d}",
             found=f"none ({reasons})",
             fix="check provider, path, area and period",
         )
     radar, radar_notes = _search("s1", sources.s1, grid, times, (), snapshot)
-    dem, dem_notes = _search("dem", sources.dem, grid, times, (), snapshot)
+    heights = wide(grid) if any(p.kind == "s1-grd" for p in radar) else grid
+    dem, dem_notes = _search("dem", sources.dem, heights, times, (), snapshot)
+    l1c, l1c_notes = _search("l1c", region.mask.source, grid, times, (), snapshot)
+    orbits, orbit_notes = orbit_files(sources.s1, radar, snapshot)
     wanted = region.evaluate.shapes if region.evaluate else None
     shapes, shape_notes = _search("shapes", wanted, None, None, (), snapshot)
     if not radar:
         notes = (*notes, "no Sentinel-1 image: rebuilding from time alone")
-    every_note = (*notes, *radar_notes, *dem_notes, *shape_notes)
-    return Catalogue(optical, radar, dem, shapes, every_note)
+    every_note = (*notes, *radar_notes, *dem_notes, *l1c_notes, *orbit_notes, *shape_notes)
+    return Catalogue(optical, radar, dem, shapes, every_note, l1c, orbits)
+
+
+def wide(grid: Grid) -> Grid:
+    """Return the grid of the heights that placing a radar image on ``grid`` needs."""
+    left, bottom, right, top = grid.bounds
+    step = DEM_RESOLUTION_M
+    west, north = left - DEM_MARGIN_M, top + DEM_MARGIN_M
+    rows = int((top - bottom + 2 * DEM_MARGIN_M) / step) + 1
+    columns = int((right - left + 2 * DEM_MARGIN_M) / step) + 1
+    return Grid(grid.crs, (step, 0.0, west, 0.0, -step, north), (rows, columns))
 
 
 def _search_times(region: Region) -> Times:
@@ -86,25 +113,41 @@ def _search(
 ) -> tuple[tuple[FrozenProduct, ...], tuple[str, ...]]:
     if source is None:
         return (), ()
+    found: Sequence[Product | RemoteProduct]
+    if source.path is None:
+        found, rejected = remote.search(name, source, grid, times, bands)
+    else:
+        found, rejected = _local(name, source.provider, source.path, grid, times, bands)
+    where = str(source.path or source.collection)
+    question = digest([name, source.provider, where, sorted(bands)])[:8]
+    opened = snapshot(f"{name}-{question}")
+    frozen = opened.freeze(found, times or (_EARLIEST, _LATEST))
+    opened.save()
+    return frozen.products, (*frozen.notes, *_condensed(rejected))
+
+
+def _local(
+    name: str,
+    kind: str,
+    path: Path,
+    grid: Grid | None,
+    times: Times | None,
+    bands: Sequence[str],
+) -> tuple[Sequence[Product | RemoteProduct], tuple[str, ...]]:
     result = local.search(
-        source.provider,
-        source.path,
+        kind,
+        path,
         grid=grid,
         period=times,
         bands=tuple(bands),
         polarisations=POLARISATIONS if name == "s1" else (),
     )
-    question = digest([name, source.provider, str(source.path), sorted(bands)])[:8]
-    opened = snapshot(f"{name}-{question}")
-    bounds = times or (_EARLIEST, _LATEST)
-    frozen = opened.freeze(result.products, bounds)
-    opened.save()
     rejected = tuple(
         f"{r.path.name}: {r.reason}"
         for r in result.rejected
         if not any(words in r.reason for words in _EXPECTED)
     )
-    return frozen.products, (*frozen.notes, *_condensed(rejected))
+    return result.products, rejected
 
 
 _EARLIEST = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

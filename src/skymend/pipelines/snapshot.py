@@ -45,7 +45,9 @@ class Snapshot:
         if path.exists():
             self._document = json.loads(path.read_text())
 
-    def freeze(self, found: Iterable[Product | RemoteProduct], period: tuple[datetime, datetime]) -> Frozen:
+    def freeze(
+        self, found: Iterable[Product | RemoteProduct], period: tuple[datetime, datetime]
+    ) -> Frozen:
         """Freeze the products of a search: known ones as they were, new ones as they are.
 
         Known products of the period that are no longer found stay, with a note, until

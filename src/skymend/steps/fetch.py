@@ -1,0 +1,101 @@
+"""Fetch one product from its provider, verified."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import Field
+
+from skymend.core.files import write_json
+from skymend.core.step import (
+    ITEM_FILE,
+    Artifact,
+    Context,
+    Facts,
+    StepInputs,
+    StepOutputs,
+    StepParams,
+    step,
+)
+
+if TYPE_CHECKING:
+    import pystac
+
+_FOLDERS = frozenset({"safe-l2a", "safe-l1c", "theia"})
+"""Kinds whose readers take folders, never archives."""
+
+
+class Inputs(StepInputs):
+    """What a catalogue knows of the product."""
+
+    product: Artifact = Field(description="A product of a provider's catalogue.")
+
+
+class Params(StepParams):
+    """How much of it."""
+
+    assets: tuple[str, ...] = Field((), description="Bands or assets; the whole product if none.")
+
+
+class Outputs(StepOutputs):
+    """The product as the provider delivers it; archives of folders are unpacked."""
+
+    product: str = "product/"
+
+
+@step("fetch", version=1, inputs=Inputs, params=Params, outputs=Outputs)
+def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
+    """Fetch one product from its provider, verified.
+
+    A killed download goes on where it stopped. Facts: ``files``, and for each its size and how
+    it was verified (``md5``, ``manifest``, ``crc``, ..., or ``size`` where the provider
+    publishes nothing better); ``notice`` where the licence demands one.
+    """
+    import pystac
+
+    from skymend.sources.protocol import Settings
+    from skymend.sources.registry import open_source
+
+    order = inputs.product.facts
+    item = pystac.Item.from_dict(order["item"], preserve_dict=True)
+    source = open_source(order["provider"], Settings(endpoints=order["endpoints"]))
+    folder = context.work / "product"
+    receipts = source.fetch(item, params.assets, folder)
+    kind = inputs.product.tags.get("kind")
+    _unpack(folder, kind)
+    if kind == "stac":
+        _leave_item(item, folder, [r.path for r in receipts])
+    folder.rename(out / Outputs().product.rstrip("/"))
+    return {
+        "provider": order["provider"],
+        "files": {r.path.name: {"bytes": r.bytes, "verified": r.verified} for r in receipts},
+        "notice": str(item.properties.get("skymend:notice", "")),
+    }
+
+
+def _unpack(folder: Path, kind: str | None) -> None:
+    """Replace the archive of a product whose reader takes folders by what it holds."""
+    from skymend.sources.archives import extract
+
+    archives = list(folder.glob("*.zip"))
+    if kind not in _FOLDERS or not archives:
+        return
+    for archive in archives:
+        extract(archive, folder)
+        archive.unlink()
+
+
+def _leave_item(item: pystac.Item, folder: Path, files: list[Path]) -> None:
+    """Write the item with its assets pointing to the files beside it."""
+    by_name = {path.name: path for path in files}
+    copy = item.clone()
+    copy.assets = {
+        name: asset
+        for name, asset in copy.assets.items()
+        if asset.href.split("?")[0].rsplit("/", 1)[-1] in by_name
+    }
+    for asset in copy.assets.values():
+        path = by_name[asset.href.split("?")[0].rsplit("/", 1)[-1]]
+        asset.href = path.relative_to(folder).as_posix()
+    write_json(folder / ITEM_FILE, copy.to_dict(include_self_link=False, transform_hrefs=False))
