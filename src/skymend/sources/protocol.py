@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from skymend.core.errors import ConfigError
+from skymend.core.errors import ConfigError, ProductError
 from skymend.sources.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -163,11 +164,20 @@ class Source(Protocol):
 
 
 def digests_of(asset: pystac.Asset) -> tuple[Digest, ...]:
-    """Return the digests of an asset: ``file:checksum`` (multihash, STAC file extension)."""
+    """Return the digests of an asset: ``file:checksum`` (multihash, STAC file extension).
+
+    More of them may stand in ``skymend:checksums``. One that contradicts itself counts as none:
+    the Copernicus Data Space labels some SHA3-256 as MD5 of 32 bytes.
+    """
     from skymend.sources.transfer import Digest
 
-    text = asset.extra_fields.get("file:checksum")
-    return () if not text else (Digest.from_multihash(str(text)),)
+    stated = [asset.extra_fields.get("file:checksum")]
+    stated += asset.extra_fields.get("skymend:checksums") or []
+    digests = []
+    for text in dict.fromkeys(str(t) for t in stated if t):
+        with suppress(ProductError):
+            digests.append(Digest.from_multihash(text))
+    return tuple(digests)
 
 
 def size_of(asset: pystac.Asset) -> int | None:
