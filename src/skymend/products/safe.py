@@ -211,7 +211,7 @@ class SafeProduct:
 
 def read_radiometry(path: Path) -> Radiometry:
     """Read divisor and offsets from ``MTD_MSIL2A.xml``."""
-    root = _parse(path)
+    root = parse_metadata(path)
     texts: dict[str, str] = {}
     offsets: dict[str, float] = {}
     for element in root.iter():
@@ -223,9 +223,9 @@ def read_radiometry(path: Path) -> Radiometry:
         elif tag == "PROCESSING_BASELINE":
             texts["baseline"] = element.text or ""
     if "quantification" not in texts or "baseline" not in texts:
-        raise _lacking(path, "BOA_QUANTIFICATION_VALUE and PROCESSING_BASELINE", sorted(texts))
+        raise lacking(path, "BOA_QUANTIFICATION_VALUE and PROCESSING_BASELINE", sorted(texts))
     if not offsets and parse_baseline(texts["baseline"]) >= OFFSET_BASELINE:
-        raise _lacking(
+        raise lacking(
             path,
             "BOA_ADD_OFFSET, which products have from processing baseline 04.00 on",
             [f"baseline {texts['baseline']} without it"],
@@ -239,20 +239,30 @@ def parse_baseline(text: str) -> tuple[int, int]:
     return int(major), int(minor or 0)
 
 
-def _parse(path: Path) -> ElementTree.Element:
+def parse_metadata(path: Path) -> ElementTree.Element:
+    """Parse an XML file of a SAFE folder: bounded in size, without entities.
+
+    Raises
+    ------
+    ProductError
+        if it is missing, too large, not plain or not well-formed.
+    """
+    if not path.is_file():
+        raise lacking(path, "the metadata", ["no such file"])
     if path.stat().st_size > _MAX_METADATA_BYTES:
-        raise _lacking(path, "metadata below 20 MB", [f"{path.stat().st_size} bytes"])
+        raise lacking(path, "metadata below 20 MB", [f"{path.stat().st_size} bytes"])
     text = path.read_bytes()
     # Entities are how an XML file can blow up memory or reach other files; SAFE needs none.
     if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise _lacking(path, "plain XML", ["a document type with entities"])
+        raise lacking(path, "plain XML", ["a document type with entities"])
     try:
         return ElementTree.fromstring(text)
     except ElementTree.ParseError as error:
-        raise _lacking(path, "well-formed XML", [str(error)]) from error
+        raise lacking(path, "well-formed XML", [str(error)]) from error
 
 
-def _lacking(path: Path, expected: str, found: list[str]) -> ProductError:
+def lacking(path: Path, expected: str, found: list[str]) -> ProductError:
+    """Return the error for metadata that do not say what they must."""
     return ProductError(
         where=path,
         expected=expected,
