@@ -93,6 +93,8 @@ class Scenario(BaseModel):
     """Share of optical dates that miss the scene: products full of nodata."""
     mask_errors: bool = False
     """Let the cloud masks miss thin clouds and take bright roofs and fields for clouds."""
+    baseline: str = Field(default="05.00", pattern=r"^\d\d\.\d\d$")
+    """Processing baseline of the SAFE products; offsets come with 04.00."""
     looks: float = Field(default=4.4, gt=0.5)
     """Equivalent number of looks of the radar images."""
 

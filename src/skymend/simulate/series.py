@@ -26,6 +26,8 @@ from skymend.simulate.landscape import (
 from skymend.simulate.optical import Image, observe
 from skymend.simulate.radar import backscatter
 from skymend.simulate.s1tiling import write_pass
+from skymend.simulate.safe_s2 import write_l2a
+from skymend.simulate.safe_series import surface_granule
 from skymend.simulate.scenario import Scenario
 from skymend.simulate.seasons import CLEAR_CUT, CUT, FLOOD, HARVEST, PLOUGH, changes
 from skymend.simulate.spectra import reflectance
@@ -33,6 +35,9 @@ from skymend.simulate.surface import flood_plain
 from skymend.simulate.theia import write_product
 
 FORMATS = ("theia", "s1tiling", "dem", "stac", "truth")
+"""What :func:`write` writes by default."""
+SAFE_FORMATS = ("safe-l2a",)
+"""What it writes on request: products as the Copernicus services deliver them."""
 CHANGES_KEPT = 3
 
 _CHANGE = Encoding("change", "uint16", 1.0, 0, "class")
@@ -45,6 +50,7 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     - ``s1tiling/<tile>/``: VV and VH (float32 linear sigma nought, nodata 0);
     - ``dem/<tile>.tif``: elevation above the geoid in metres, 10 m;
     - ``stac/catalog.json``: the same images as COGs with items;
+    - ``safe/<product>.SAFE`` on request: Sentinel-2 Level-2A (``safe-l2a``);
     - ``truth/<yyyymmdd>_reflectance.tif`` and ``_labels.tif`` of every optical date (COGs,
       without clouds; labels before any mask error) and ``truth/changes.tif``: up to three
       abrupt changes per pixel inside the period as ``date_n`` (days since 1970-01-01) and
@@ -53,7 +59,7 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     Parameters
     ----------
     folder : created if missing; files in it of the same name are replaced.
-    formats : which of ``FORMATS`` to write.
+    formats : which of ``FORMATS`` and ``SAFE_FORMATS`` to write.
 
     Raises
     ------
@@ -64,7 +70,7 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     """
     _check(formats)
     catalogue = Catalogue(folder / "stac", scenario)
-    if {"theia", "stac", "truth"} & set(formats):
+    if {"theia", "stac", "truth", "safe-l2a"} & set(formats):
         for day in scenario.optical_dates():
             _write_optical(folder, scenario, day, formats, catalogue)
     if {"s1tiling", "stac"} & set(formats):
@@ -134,11 +140,11 @@ def _changeable(scenario: Scenario) -> dict[int, npt.NDArray[np.bool_]]:
 
 
 def _check(formats: Sequence[str]) -> None:
-    unknown = sorted(set(formats) - set(FORMATS))
+    unknown = sorted(set(formats) - {*FORMATS, *SAFE_FORMATS})
     if unknown:
         raise ConfigError(
             where="formats",
-            expected="some of " + ", ".join(FORMATS),
+            expected="some of " + ", ".join((*FORMATS, *SAFE_FORMATS)),
             found=", ".join(unknown),
             fix="drop or correct the name",
         )
@@ -152,6 +158,8 @@ def _write_optical(
         write_product(folder / "theia", scenario, day, image)
     if "stac" in formats:
         catalogue.add_optical(day, image)
+    if "safe-l2a" in formats:
+        write_l2a(folder / "safe", surface_granule(scenario, day, image))
     if "truth" in formats:
         target = folder / "truth"
         target.mkdir(parents=True, exist_ok=True)

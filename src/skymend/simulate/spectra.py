@@ -8,6 +8,7 @@ from functools import lru_cache
 import numpy as np
 
 from skymend.core.encoding import FloatArray
+from skymend.simulate.ephemeris import sun_position
 from skymend.simulate.landscape import BROADLEAF, CONIFER, ROAD, TOWN, WATER, Landscape, landscape
 from skymend.simulate.noise import blur, generator
 from skymend.simulate.scenario import BANDS_20M, Scenario
@@ -39,35 +40,10 @@ _RESIDUAL_RELIEF = 0.35
 def sun(scenario: Scenario, when: datetime) -> tuple[float, float]:
     """Return the sun's zenith and azimuth (clockwise from north) at the scene, degrees.
 
-    Declination and hour angle after Spencer (1971) with the equation of time; within
-    0.1 degree of an ephemeris.
+    Within 0.1 degree of an ephemeris (:func:`~skymend.simulate.ephemeris.sun_position`).
     """
-    latitude, longitude = _centre(scenario)
-    turn = 2 * np.pi * (when.timetuple().tm_yday - 1) / 365
-    declination = (
-        0.006918
-        - 0.399912 * np.cos(turn)
-        + 0.070257 * np.sin(turn)
-        - 0.006758 * np.cos(2 * turn)
-        + 0.000907 * np.sin(2 * turn)
-        - 0.002697 * np.cos(3 * turn)
-        + 0.001480 * np.sin(3 * turn)
-    )
-    minutes = 229.18 * (
-        0.000075
-        + 0.001868 * np.cos(turn)
-        - 0.032077 * np.sin(turn)
-        - 0.014615 * np.cos(2 * turn)
-        - 0.040849 * np.sin(2 * turn)
-    )
-    hours = when.hour + when.minute / 60 + when.second / 3600 + minutes / 60 + longitude / 15
-    angle = np.radians(15 * (hours - 12))
-    phi = np.radians(latitude)
-    up = np.sin(phi) * np.sin(declination) + np.cos(phi) * np.cos(declination) * np.cos(angle)
-    east = -np.cos(declination) * np.sin(angle)
-    north = np.cos(phi) * np.sin(declination) - np.sin(phi) * np.cos(declination) * np.cos(angle)
-    zenith = float(np.degrees(np.arccos(up)))
-    return zenith, float(np.degrees(np.arctan2(east, north)) % 360)
+    zenith, azimuth = sun_position(*_centre(scenario), when)
+    return float(zenith), float(azimuth)
 
 
 def _centre(scenario: Scenario) -> tuple[float, float]:
