@@ -1,0 +1,200 @@
+"""Copernicus Data Space as a source: search, files of a SAFE, whole products, doctor."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from skymend.core.errors import SkipJob, SkymendError
+from skymend.sources import naming
+from skymend.sources.cdse import odata
+from skymend.sources.cdse.access import Shelf, chain_of, has_keys
+from skymend.sources.cdse.catalogue import (
+    BYTES_IN_30_DAYS,
+    COLLECTIONS,
+    CONNECTIONS,
+    ENDPOINTS,
+    PROVIDER,
+    REQUESTS_PER_MINUTE,
+)
+from skymend.sources.cdse.contents import MANIFEST, Entry, choose, read_manifest
+from skymend.sources.cdse.stac import StacCatalogue
+from skymend.sources.fetching import Door
+from skymend.sources.json_client import JsonClient
+from skymend.sources.protocol import (
+    Filters,
+    Finding,
+    Period,
+    Settings,
+    digests_of,
+    require_collection,
+    size_of,
+)
+
+if TYPE_CHECKING:
+    import pystac
+
+    from skymend.sources.area import Area
+    from skymend.sources.transfer import Limits, Progress, Receipt
+
+
+class Cdse:
+    """Searches STAC (auxiliary files: OData); fetches through S3 with keys, else over HTTPS.
+
+    Endpoints that settings may replace: ``cdse.stac``, ``cdse.odata``, ``cdse.download``,
+    ``cdse.token``, ``cdse.s3``.
+    """
+
+    name = "cdse"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+
+    def collections(self) -> tuple[str, ...]:
+        """Name the collections."""
+        return tuple(COLLECTIONS)
+
+    def search(
+        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+    ) -> pystac.ItemCollection:
+        """Find items (see :class:`skymend.sources.protocol.Source`)."""
+        require_collection(self.name, collection, self.collections())
+        if COLLECTIONS[collection].stac is None:
+            return self.search_odata(collection, area, period, filters)
+        return StacCatalogue(self.settings).search(collection, area, period, filters)
+
+    def search_odata(
+        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+    ) -> pystac.ItemCollection:
+        """Find items in the OData catalogue, all pages and windows."""
+        require_collection(self.name, collection, self.collections())
+        query = odata.Query(COLLECTIONS[collection], area, period, filters)
+        download = self.settings.endpoint("cdse.download", ENDPOINTS["cdse.download"])
+        products = odata.search(self._products, query)
+        items = (odata.to_item(p, collection, download) for p in products)
+        return naming.collect((i for i in items if _touches(i, area)), filters)
+
+    def fetch(
+        self,
+        item: pystac.Item,
+        assets: Sequence[str],
+        destination: Path,
+        progress: Progress | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Fetch files of a product into ``destination/<name>.SAFE``, its structure kept.
+
+        Parameters
+        ----------
+        assets : bands (``B04``, ``B04_20m``, ``SCL``), polarisations (``VV``), paths inside the
+            product or ``metadata``; metadata and quality masks come along. Without any, the whole
+            product.
+
+        Raises
+        ------
+        SkipJob
+            if the product is offline: the Data Space has no order by interface.
+        """
+        if item.properties.get("order:status") == "orderable":
+            raise SkipJob(f"{item.id} is offline at cdse, where only its workspace can order it")
+        s3 = self._by_s3()
+        shelf = Shelf(item, self.settings, s3=s3)
+        door = Door(PROVIDER, self.settings, shelf.signer(), limits(), progress)
+        if not assets and (not s3 or shelf.folder.endswith(".EOF")):
+            return self._archive(shelf, door, destination)
+        entries = self._entries(shelf, door, destination)
+        return self._files(shelf, door, choose(entries, assets, item.id), destination)
+
+    def check(self) -> tuple[Finding, ...]:
+        """Try the catalogue and the login."""
+        catalogue = StacCatalogue(self.settings).check()
+        return (*(replace(f, provider=self.name) for f in catalogue), self._login())
+
+    def _by_s3(self) -> bool:
+        return has_keys(self.settings)
+
+    def _products(self, query: Mapping[str, str]) -> dict[str, Any]:
+        base = self.settings.endpoint("cdse.odata", ENDPOINTS["cdse.odata"])
+        return JsonClient(PROVIDER, self.settings.timeout_s).get(f"{base}/Products", query)
+
+    def _archive(self, shelf: Shelf, door: Door, destination: Path) -> tuple[Receipt, ...]:
+        remote = shelf.archive()
+        if remote.kind != "safe-zip":
+            return door.bring([remote], destination)
+        from skymend.sources.archives import extract
+
+        (receipt,) = door.bring([remote], destination)
+        extract(receipt.path, destination)
+        receipt.path.unlink()
+        return (replace(receipt, path=destination / shelf.folder),)
+
+    def _entries(self, shelf: Shelf, door: Door, destination: Path) -> tuple[Entry, ...]:
+        """Fetch the manifest first: it says what else there is, and what it must be."""
+        asset = shelf.item.assets.get("safe_manifest")
+        known = () if asset is None else digests_of(asset)
+        entry = Entry(MANIFEST, None if asset is None else size_of(asset), None)
+        folder = destination / shelf.folder
+        (receipt,) = door.bring([shelf.remote(entry, known)], folder)
+        listed = read_manifest(receipt.path.read_bytes(), shelf.folder)
+        return tuple(e for e in listed if e.path != MANIFEST)
+
+    def _files(
+        self, shelf: Shelf, door: Door, entries: Sequence[Entry], destination: Path
+    ) -> tuple[Receipt, ...]:
+        receipts: list[Receipt] = []
+        for parent, group in groupby(entries, key=lambda e: PurePosixPath(e.path).parent):
+            folder = destination / shelf.folder / parent
+            receipts += door.bring([shelf.remote(e) for e in group], folder)
+        return tuple(receipts)
+
+    def _login(self) -> Finding:
+        try:
+            if self._by_s3():
+                self.settings.credentials.find(PROVIDER, ("access_key", "secret_key"))
+                return Finding(self.name, True, "S3 keys are given; files come through S3")
+            chain_of(self.settings).access()
+        except SkymendError as error:
+            return Finding(self.name, False, str(error))
+        return Finding(self.name, True, "the login is accepted; files come over HTTPS")
+
+
+class CdseOData(Cdse):
+    """Searches OData and fetches over HTTPS."""
+
+    name = "cdse-odata"
+
+    def search(
+        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+    ) -> pystac.ItemCollection:
+        """Find items (see :class:`skymend.sources.protocol.Source`)."""
+        return self.search_odata(collection, area, period, filters)
+
+    def _by_s3(self) -> bool:
+        return False
+
+
+class CdseS3(Cdse):
+    """Searches STAC and fetches through S3; needs ``access_key`` and ``secret_key``."""
+
+    name = "cdse-s3"
+
+    def _by_s3(self) -> bool:
+        return True
+
+
+def limits() -> Limits:
+    """Return the quotas of a general user."""
+    from skymend.sources.transfer import Limits
+
+    return Limits(CONNECTIONS, REQUESTS_PER_MINUTE, BYTES_IN_30_DAYS)
+
+
+def _touches(item: pystac.Item, area: Area | None) -> bool:
+    """Say whether a footprint touches the area; auxiliary files, which have none, always do."""
+    if area is None or item.geometry is None:
+        return True
+    from shapely.geometry import shape
+
+    return area.intersects(shape(item.geometry))
