@@ -69,7 +69,7 @@ def main() -> None:
         path = Path(folder) / "plan.json"
         plan.write(path)
         written = time.perf_counter() - started
-        options = RunOptions(path, store.root, 2, quiet=True)
+        options = RunOptions(path, store.uri, 2, quiet=True)
         command = [*snakemake_command(options, targets=["all"]), "--dry-run"]
         started = time.perf_counter()
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)

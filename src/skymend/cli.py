@@ -24,8 +24,9 @@ app.add_typer(models_app, name="models")
 
 RegionFile = Annotated[Path, typer.Argument(help="Region file (YAML).", metavar="REGION.yaml")]
 StoreOption = Annotated[
-    str | None, typer.Option("--store", help="Folder of the store; the region's when omitted.")
+    str | None, typer.Option("--store", help="Folder or s3:// prefix; the region's when omitted.")
 ]
+StoreArgument = Annotated[str, typer.Argument(help="Folder or s3:// prefix of the store.")]
 CoresOption = Annotated[int, typer.Option("--cores", min=1, help="Cores for jobs at once.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="End with one line of JSON.")]
 RefreshOption = Annotated[
@@ -125,7 +126,7 @@ def run(
 def job(
     plan_file: Annotated[Path, typer.Argument(metavar="PLAN", help="Plan file.")],
     key: Annotated[str, typer.Argument(help="Key of the job, or its first 8 digits.")],
-    store: Annotated[Path, typer.Option(help="Folder of the store.")],
+    store: Annotated[str, typer.Option(help="Folder or s3:// prefix of the store.")],
     cpus: Annotated[int | None, typer.Option(min=1, help="Threads; those of its task.")] = None,
     verify: Annotated[bool, typer.Option("--verify", help="Recompute checksums.")] = False,
     image: Annotated[str | None, typer.Option(help="Run it in this container image.")] = None,
@@ -134,16 +135,16 @@ def job(
     if image is not None:
         from skymend.adapters.jobs import become_container
 
-        become_container(plan_file.resolve(), key, store.resolve(), cpus or 1, image)
+        become_container(plan_file.resolve(), key, Path(store).resolve(), cpus or 1, image)
     from skymend.core.execute import run_job
     from skymend.core.plan import Plan
-    from skymend.core.store import LocalStore
+    from skymend.core.store import open_store
     from skymend.steps import load
 
     frozen = Plan.read(plan_file)
     wanted = frozen.job(key)
     load(wanted.step)
-    outcome = run_job(frozen, wanted.key, LocalStore(store), cpus=cpus, verify=verify)
+    outcome = run_job(frozen, wanted.key, open_store(store), cpus=cpus, verify=verify)
     reason = f": {outcome.record.reason}" if outcome.record.reason else ""
     typer.echo(f"{wanted.label}: {outcome.status}{reason}")
 
@@ -278,7 +279,7 @@ def models_import(
 
 @cache_app.command("list")
 def cache_list(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: StoreArgument,
     as_json: JsonOption = False,
 ) -> None:
     """List what the store holds, by step."""
@@ -288,7 +289,7 @@ def cache_list(
 
 
 @cache_app.command("verify")
-def cache_verify(store: Annotated[Path, typer.Argument(help="Folder of the store.")]) -> None:
+def cache_verify(store: StoreArgument) -> None:
     """Recompute every checksum."""
     from skymend.core.cache import verify_store
 
@@ -299,7 +300,7 @@ def cache_verify(store: Annotated[Path, typer.Argument(help="Folder of the store
 
 @cache_app.command("gc")
 def cache_gc(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: StoreArgument,
     keep: Annotated[list[Path] | None, typer.Option(help="Plan whose jobs stay.")] = None,
     remove: Annotated[bool, typer.Option("--remove", help="Remove; else only tell.")] = False,
 ) -> None:
@@ -311,7 +312,7 @@ def cache_gc(
 
 @app.command()
 def export(
-    store: Annotated[Path, typer.Argument(help="Folder of the store.")],
+    store: StoreArgument,
     date: Annotated[str, typer.Argument(help="YYYYMMDD.")],
     output: Annotated[Path, typer.Argument(help="A .tif or .nc file.")],
     tile: Annotated[str | None, typer.Option(help="Tile, if the store holds several.")] = None,

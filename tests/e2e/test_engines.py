@@ -66,7 +66,7 @@ def test_a_data_path_is_a_snakemake_target(region, stores, tmp_path):
     plan = Plan.read(tmp_path / "plan.json")
     job = next(j for j in plan.jobs if j.step == "mask")
     path = f"{job.folder}/{job.outputs['mask']}"
-    options = RunOptions(tmp_path / "plan.json", store, 2, quiet=True)
+    options = RunOptions(tmp_path / "plan.json", str(store), 2, quiet=True)
     command = snakemake_command(options, targets=[path])
     assert Path(command[0]).parent == Path(sys.executable).parent
     done = subprocess.run(command, capture_output=True, text=True, check=False)

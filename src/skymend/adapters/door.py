@@ -12,7 +12,8 @@ from skymend.adapters.jobs import NOT_STARTED
 from skymend.adapters.run import Engine, Ran, run_plan
 from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
-from skymend.core.store import LocalStore
+from skymend.core.record import Record
+from skymend.core.store import Store
 from skymend.pipelines.door import Opened, open_region
 
 EXIT_FAILED_JOBS = 1
@@ -25,7 +26,7 @@ _DEMO_FORMATS = ("theia", "s1tiling", "dem", "truth")
 class RegionRun:
     """The runs of a region's tiles."""
 
-    store: LocalStore
+    store: Store
     runs: tuple[Ran, ...]
 
     @property
@@ -39,7 +40,7 @@ class RegionRun:
             name: sum(getattr(r.tally, name) for r in self.runs)
             for name in ("executed", "cached", "skipped", "failed")
         }
-        return {**counts, "store": str(self.store.root)}
+        return {**counts, "store": self.store.uri}
 
     def text(self) -> str:
         """Return the score tables, the reports' paths and the counts."""
@@ -96,7 +97,7 @@ def _engine(name: str) -> Engine:
     )
 
 
-def _describe(store: LocalStore, ran: Ran) -> str:
+def _describe(store: Store, ran: Ran) -> str:
     tally = ran.tally
     lines = [f"note: {note}" for note in ran.plan.notes]
     lines += _score_table(store, ran)
@@ -105,11 +106,12 @@ def _describe(store: LocalStore, ran: Ran) -> str:
         f"{ran.plan.name}: executed {tally.executed}, cached {tally.cached}, "
         f"skipped {tally.skipped}, failed {tally.failed}"
     )
-    lines += [f"{name}: {path}" for name, path in _results(store, ran.plan).items()]
+    found = _results(store, ran.plan)
+    lines += [f"{name}: {store.where(record.outputs[name].path)}" for name, record in found.items()]
     return "\n".join(lines)
 
 
-def _failures(store: LocalStore, failures: Mapping[str, str]) -> list[str]:
+def _failures(store: Store, failures: Mapping[str, str]) -> list[str]:
     """Name the jobs that failed themselves; those that waited for them are counted."""
     lines = [f"failed: {label}: {w}" for label, w in sorted(failures.items()) if w != NOT_STARTED]
     waited = len(failures) - len(lines)
@@ -120,21 +122,24 @@ def _failures(store: LocalStore, failures: Mapping[str, str]) -> list[str]:
     return lines
 
 
-def _score_table(store: LocalStore, ran: Ran) -> list[str]:
+def _score_table(store: Store, ran: Ran) -> list[str]:
     from skymend.evaluate.table import Table
     from skymend.evaluate.text import as_text
 
-    path = _results(store, ran.plan).get("table")
-    return [as_text(Table.model_validate_json(path.read_text()))] if path else []
+    record = _results(store, ran.plan).get("table")
+    if record is None:
+        return []
+    table = store.bring(record)["table"]
+    return [as_text(Table.model_validate_json(table.read_text()))]
 
 
-def _results(store: LocalStore, plan: Plan) -> dict[str, Path]:
-    """Return the final files people look for: score table, report, catalogue."""
+def _results(store: Store, plan: Plan) -> dict[str, Record]:
+    """Return who made the final files people look for: score table, report, catalogue."""
     wanted = {"evaluate": "table", "report": "page", "publish": "catalog"}
     found = {}
     for job in plan.jobs:
         name = wanted.get(job.step)
         record = store.record(job.step, job.key) if name else None
         if name and record is not None and name in record.outputs:
-            found[name] = store.root / record.outputs[name].path
+            found[name] = record
     return found

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 from skymend.core import container
 from skymend.core.plan import Job, Plan
-from skymend.core.store import LocalStore
+from skymend.core.store import Store
 from skymend.core.task import DEFAULT_IMAGE, load_task
 
 NOT_STARTED = "not started: an input failed"
@@ -26,14 +26,14 @@ class RunOptions:
     Parameters
     ----------
     plan : the plan file.
-    store : root of the store.
+    store : the store, by folder or ``s3://`` prefix.
     cores : cores shared by the jobs that run at once.
     image : run each job in this container image; None runs it in a subprocess here.
     quiet : show no progress.
     """
 
     plan: Path
-    store: Path
+    store: str
     cores: int
     image: str | None = None
     quiet: bool = False
@@ -68,7 +68,7 @@ def cpus_for(job: Job, cores: int) -> int:
 
 def job_command(job_key: str, cpus: int, options: RunOptions) -> list[str]:
     """Return the command line that runs one job, the same under both engines."""
-    command = [sys.executable, "-m", "skymend", "job", "--store", str(options.store)]
+    command = [sys.executable, "-m", "skymend", "job", "--store", options.store]
     command += ["--cpus", str(cpus)]
     if options.image is not None:
         command += ["--image", options.image]
@@ -121,37 +121,34 @@ def log_path(root: Path, job: Job) -> Path:
     return root / "logs" / job.step / f"{job.key}.log"
 
 
-def last_words(store: LocalStore, job: Job) -> str:
+def last_words(store: Store, job: Job) -> str:
     """Return the last line a failed job wrote to its log."""
     log = log_path(store.root, job)
     lines = log.read_text(errors="replace").strip().splitlines() if log.exists() else []
     return lines[-1] if lines else NOT_STARTED
 
 
-def pending(plan: Plan, store: LocalStore) -> list[Job]:
+def pending(plan: Plan, store: Store) -> list[Job]:
     """Return the jobs that must run: without a record, or with damaged outputs.
 
     The record of a job whose outputs are damaged is removed, so that every engine sees it.
     """
-    waiting = []
-    for job in plan.jobs:
-        record = store.record(job.step, job.key)
-        if record is not None and store.damaged(record) is not None:
-            store.record_path(job.step, job.key).unlink()
-            record = None
-        if record is None:
-            waiting.append(job)
-    return waiting
+    known = store.known((job.step, job.key) for job in plan.jobs)
+    damaged = store.damage(known.values())
+    for key in damaged:
+        store.forget(known[key].step, key)
+    return [job for job in plan.jobs if job.key not in known or job.key in damaged]
 
 
-def tally(plan: Plan, store: LocalStore, before: set[str], failures: Mapping[str, str]) -> Tally:
+def tally(plan: Plan, store: Store, before: set[str], failures: Mapping[str, str]) -> Tally:
     """Count what a run did, from the records that were there before and are there now."""
     executed = cached = skipped = failed = 0
+    known = store.known((job.step, job.key) for job in plan.jobs)
     for job in plan.jobs:
         if job.key in before:
             cached += 1
             continue
-        record = store.record(job.step, job.key)
+        record = known.get(job.key)
         if record is None:
             failed += 1
         elif record.status == "skipped":
@@ -160,4 +157,4 @@ def tally(plan: Plan, store: LocalStore, before: set[str], failures: Mapping[str
             cached += 1
         else:
             executed += 1
-    return Tally(executed, cached, skipped, failed, str(store.root), dict(failures))
+    return Tally(executed, cached, skipped, failed, store.uri, dict(failures))

@@ -36,14 +36,14 @@ from skymend.adapters.jobs import (
     pending,
 )
 from skymend.core.plan import Job, Plan
-from skymend.core.store import LocalStore
+from skymend.core.store import Store, open_store
 from skymend.core.task import load_task
 from skymend.pipelines.region import Region
 
 MOST_AT_ONCE = 32
 
 
-def run(plan: Plan, store: LocalStore, options: RunOptions) -> dict[str, str]:
+def run(plan: Plan, store: Store, options: RunOptions) -> dict[str, str]:
     """Run a plan in this process and return the failures, job label -> last words.
 
     Without ``PREFECT_API_URL`` a server of its own is started for the run.
@@ -101,7 +101,7 @@ def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
     RuntimeError
         with the job's last words, if it fails or runs out of time.
     """
-    store = LocalStore(options.store)
+    store = open_store(options.store)
     log = log_path(store.root, job)
     log.parent.mkdir(parents=True, exist_ok=True)
     seconds = load_task(job.step).timeout_minutes * 60
@@ -138,14 +138,14 @@ def run_job(key: str, plan: str) -> None:
     task_runner=ThreadPoolTaskRunner(max_workers=MOST_AT_ONCE),
 )
 def run_plan(
-    plan: Path, store: Path, cores: int = 2, image: str | None = None, quiet: bool = True
+    plan: Path, store: str, cores: int = 2, image: str | None = None, quiet: bool = True
 ) -> dict[str, str]:
     """Run every job of a written plan that has no record yet.
 
     Parameters
     ----------
     plan : the plan file.
-    store : folder of the store.
+    store : the store, by folder or ``s3://`` prefix.
     cores : cores shared by the jobs that run at once.
     image : run each job in this container image.
     quiet : print no progress.
@@ -156,7 +156,7 @@ def run_plan(
     """
     options = RunOptions(plan, store, cores, image, quiet)
     frozen = Plan.read(plan)
-    waiting = pending(frozen, LocalStore(store))
+    waiting = pending(frozen, open_store(store))
     _RUNNING[str(plan)] = _Running(frozen, options, Cores(cores))
     futures: dict[str, PrefectFuture[None]] = {}
     for job in waiting:
@@ -164,7 +164,7 @@ def run_plan(
         named = run_job.with_options(task_run_name=job.label)
         futures[job.key] = named.submit(job.key, str(plan), wait_for=upstream)
     failures = _follow(frozen, futures, options)
-    _show_results(frozen, LocalStore(store))
+    _show_results(frozen, open_store(store))
     return failures
 
 
@@ -172,7 +172,7 @@ def _follow(
     plan: Plan, futures: dict[str, PrefectFuture[None]], options: RunOptions
 ) -> dict[str, str]:
     """Wait for every job, with a progress artifact and a line each."""
-    store = LocalStore(options.store)
+    store = open_store(options.store)
     labels = {future.task_run_id: key for key, future in futures.items()}
     artifact = create_progress_artifact(progress=0.0, description=plan.name)
     failures = {}
@@ -189,16 +189,17 @@ def _follow(
     return failures
 
 
-def _show_results(plan: Plan, store: LocalStore) -> None:
+def _show_results(plan: Plan, store: Store) -> None:
     """Put the score table and a picture before and after into the UI."""
+    known = store.known((job.step, job.key) for job in plan.jobs)
     for job in plan.jobs:
-        record = store.record(job.step, job.key)
+        record = known.get(job.key)
         if record is None or record.status != "done":
             continue
         if job.step == "evaluate":
-            _show_table(store.root / record.outputs["table"].path)
+            _show_table(store.bring(record)["table"])
         if job.step == "report" and "picture" in record.outputs:
-            _show_picture(store.root / record.outputs["picture"].path)
+            _show_picture(store.bring(record)["picture"], store.where(record.outputs["page"].path))
 
 
 def _show_table(path: Path) -> None:
@@ -219,12 +220,12 @@ def _show_table(path: Path) -> None:
     create_table_artifact(key="scores", table=rows, description="Errors on hidden pixels")
 
 
-def _show_picture(path: Path) -> None:
+def _show_picture(path: Path, report: str) -> None:
     from skymend.report.picture import data_uri
 
     create_markdown_artifact(
         key="before-after",
-        markdown=f"![before and after]({data_uri(path)})\n\nReport: {path.parent}/index.html",
+        markdown=f"![before and after]({data_uri(path)})\n\nReport: {report}",
         description="A date as acquired and as rebuilt",
     )
 
@@ -238,7 +239,7 @@ def reconstruct(
     Parameters
     ----------
     region : the region; the form in the UI is made from its model.
-    store : folder of the store.
+    store : the store, by folder or ``s3://`` prefix.
     cores : cores shared by the jobs that run at once.
     image : run each job in this container image.
     """

@@ -10,11 +10,12 @@ from typing import Literal, TypeAlias
 
 from skymend.adapters.jobs import RunOptions, Tally, pending, tally
 from skymend.core.container import check_ready, hand_over
+from skymend.core.errors import ConfigError
 from skymend.core.plan import Plan
-from skymend.core.store import LocalStore
+from skymend.core.store import LocalStore, Store
 
 Engine: TypeAlias = Literal["prefect", "snakemake"]
-Runner: TypeAlias = Callable[[Plan, LocalStore, RunOptions], dict[str, str]]
+Runner: TypeAlias = Callable[[Plan, Store, RunOptions], dict[str, str]]
 
 _MODULES = {
     "prefect": "skymend.adapters.prefect",
@@ -31,14 +32,14 @@ class Ran:
     tally: Tally
 
 
-def plan_path(store: LocalStore, plan: Plan) -> Path:
+def plan_path(store: Store, plan: Plan) -> Path:
     """Return where a plan lies in the store; two plans never share a file."""
     return store.root / "plans" / f"{plan.name}-{plan.digest[:8]}.json"
 
 
 def run_plan(
     plan: Plan,
-    store: LocalStore,
+    store: Store,
     *,
     engine: Engine,
     cores: int,
@@ -56,17 +57,31 @@ def run_plan(
     image : run each job in this container image.
     quiet : show no progress.
     """
-    if image is not None:
-        check_ready(image)
     path = plan_path(store, plan)
-    plan.write(path)
     if image is not None:
-        _open_to_jobs(plan, store)
-    options = RunOptions(path, store.root, cores, image, quiet)
+        local = _for_containers(store)
+        check_ready(image)
+        plan.write(path)
+        _open_to_jobs(plan, local)
+    else:
+        plan.write(path)
+        store.push(path)
+    options = RunOptions(path, store.uri, cores, image, quiet)
     runner: Runner = import_module(_MODULES[engine]).run
     before = {job.key for job in plan.jobs} - {job.key for job in pending(plan, store)}
     failures = runner(plan, store, options)
     return Ran(plan, path, tally(plan, store, before, failures))
+
+
+def _for_containers(store: Store) -> LocalStore:
+    if isinstance(store, LocalStore):
+        return store
+    raise ConfigError(
+        where="--in-containers",
+        expected="a store in a folder, because the containers of jobs have no network",
+        found=store.uri,
+        fix="run without --in-containers, or start skymend itself in a container with network",
+    )
 
 
 def _open_to_jobs(plan: Plan, store: LocalStore) -> None:

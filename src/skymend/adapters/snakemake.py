@@ -16,11 +16,11 @@ from skymend.adapters.jobs import RunOptions, job_command, last_words, pending
 from skymend.core.errors import ConfigError, ToolMissingError
 from skymend.core.plan import Plan
 from skymend.core.resources import path as resource_path
-from skymend.core.store import LocalStore
+from skymend.core.store import Store, folder_uri, open_store
 from skymend.core.task import load_task
 
 
-def run(plan: Plan, store: LocalStore, options: RunOptions) -> dict[str, str]:
+def run(plan: Plan, store: Store, options: RunOptions) -> dict[str, str]:
     """Run a plan with Snakemake and return the failures, job label -> last words."""
     waiting = pending(plan, store)
     if not waiting:
@@ -29,7 +29,8 @@ def run(plan: Plan, store: LocalStore, options: RunOptions) -> dict[str, str]:
     code = subprocess.run(command, check=False, stdout=sys.stderr).returncode
     if code == 0:
         return {}
-    missing = [job for job in waiting if store.record(job.step, job.key) is None]
+    known = store.known((job.step, job.key) for job in waiting)
+    missing = [job for job in waiting if job.key not in known]
     return {job.label: last_words(store, job) for job in missing}
 
 
@@ -50,7 +51,7 @@ def snakemake_command(options: RunOptions, *, targets: Sequence[str]) -> list[st
         )
     command = [program, *targets]
     command += ["--snakefile", str(resource_path("workflows") / "snakemake" / "Snakefile")]
-    command += ["--directory", str(options.store), "--cores", str(options.cores)]
+    command += ["--directory", str(open_store(options.store).root), "--cores", str(options.cores)]
     command += ["--scheduler", "greedy", "--rerun-incomplete", "--nolock", "--keep-going"]
     command += ["--rerun-triggers", "mtime", "--ignore-incomplete"]
     if options.quiet:
@@ -80,7 +81,7 @@ class Rules:
                 )
         self.options = RunOptions(
             Path(str(config["plan"])),
-            Path(str(config["store"])),
+            folder_uri(str(config["store"])),
             int(str(config.get("cores", 1))),
             str(config["image"]) if "image" in config else None,
         )

@@ -3,21 +3,19 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 
-from skymend.core.errors import StoreError
 from skymend.core.plan import Plan
 from skymend.core.record import Record
-from skymend.core.store import LocalStore
+from skymend.core.store import Store, open_store
 
 
-def list_store(root: Path, *, as_json: bool = False) -> str:
+def list_store(store: str | Path, *, as_json: bool = False) -> str:
     """Count records, outputs and bytes by step."""
     rows: dict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
-    for record in _open(root).records():
+    for record in _open(store).records():
         row = rows[record.step]
         row[0] += record.status == "done"
         row[1] += record.status == "skipped"
@@ -30,13 +28,13 @@ def list_store(root: Path, *, as_json: bool = False) -> str:
     return "\n".join(lines)
 
 
-def verify_store(root: Path) -> tuple[str, bool]:
+def verify_store(store: str | Path) -> tuple[str, bool]:
     """Recompute the checksum of every output; return a report and whether all is well."""
-    store = _open(root)
+    opened = _open(store)
     problems, files = [], 0
-    for record in store.records():
+    for record in opened.records():
         files += sum(len(out.files) for out in record.outputs.values())
-        problem = store.damaged(record, verify=True)
+        problem = opened.damaged(record, verify=True)
         if problem:
             problems.append(f"{record.step} {record.key[:8]}: {problem}")
     verdict = f"{files} files verified, {len(problems)} damaged jobs"
@@ -44,26 +42,25 @@ def verify_store(root: Path) -> tuple[str, bool]:
     return "\n".join([verdict, *problems, *advice]), not problems
 
 
-def collect_garbage(root: Path, keep: Iterable[Path], *, remove: bool) -> str:
+def collect_garbage(store: str | Path, keep: Iterable[Path], *, remove: bool) -> str:
     """Find what killed jobs left and, if plans to keep are named, what they do not need.
 
     Parameters
     ----------
-    root : the store.
+    store : its folder or ``s3://`` prefix.
     keep : plan files whose jobs stay; with none, every job with a record stays.
     remove : delete it; otherwise only tell.
     """
-    store = _open(root)
+    opened = _open(store)
     kept = {job.key for path in keep for job in Plan.read(path).jobs}
-    records = list(store.records())
+    records = list(opened.records())
     unneeded = [r for r in records if kept and r.key not in kept]
-    litter = _litter(root, records)
+    litter = opened.litter(records)
     size = sum(f.size for r in unneeded for out in r.outputs.values() for f in out.files)
     if remove:
         for record in unneeded:
-            _forget(store, record)
-        for path in litter:
-            shutil.rmtree(path, ignore_errors=True)
+            _forget(opened, record)
+        opened.discard(litter)
     verb = "removed" if remove else "could be removed (say --remove)"
     return (
         f"{len(unneeded)} unneeded jobs of {size / 1e6:.1f} MB and "
@@ -71,27 +68,13 @@ def collect_garbage(root: Path, keep: Iterable[Path], *, remove: bool) -> str:
     )
 
 
-def _open(root: Path) -> LocalStore:
-    if not (root / "store.json").exists():
-        raise StoreError(
-            where=root,
-            expected="a skymend store",
-            found="no store.json",
-            fix="name the folder given as --store",
-        )
-    return LocalStore(root)
+def _open(uri: str | Path) -> Store:
+    store = open_store(uri)
+    store.check()
+    return store
 
 
-def _litter(root: Path, records: Iterable[Record]) -> list[Path]:
-    known = {Path(out.path).parent for r in records for out in r.outputs.values()}
-    folders = [p for room in ("scenes", "regional") for p in (root / room).glob("**/*-????????")]
-    orphans = [p for p in folders if p.is_dir() and p.relative_to(root) not in known]
-    parts = [p for room in ("scenes", "regional") for p in (root / room).glob("**/.*.part")]
-    return sorted({*orphans, *parts})
-
-
-def _forget(store: LocalStore, record: Record) -> None:
+def _forget(store: Store, record: Record) -> None:
     """Remove a record first, so that a kill in between leaves only litter."""
-    store.record_path(record.step, record.key).unlink(missing_ok=True)
-    for output in record.outputs.values():
-        shutil.rmtree((store.root / output.path).parent, ignore_errors=True)
+    store.forget(record.step, record.key)
+    store.discard({Path(out.path).parent.as_posix() for out in record.outputs.values()})

@@ -23,10 +23,10 @@ from skymend.core.errors import ConfigError, InternalError, ProductError, Retrya
 from skymend.core.files import store_errors, sync_folder
 from skymend.core.keys import job_key
 from skymend.core.plan import PRODUCT_PREFIX, FrozenProduct, Job, Plan
-from skymend.core.record import Record
+from skymend.core.record import Output, Record
 from skymend.core.startup import import_rasterio
 from skymend.core.step import REGISTRY, Artifact, Context, Facts, Step
-from skymend.core.store import LocalStore
+from skymend.core.store import Store
 from skymend.core.task import Task, load_task
 
 LOG = logging.getLogger("skymend.job")
@@ -43,7 +43,7 @@ class Outcome:
 
 
 def run_job(
-    plan: Plan, key: str, store: LocalStore, *, cpus: int | None = None, verify: bool = False
+    plan: Plan, key: str, store: Store, *, cpus: int | None = None, verify: bool = False
 ) -> Outcome:
     """Run one job of a plan, unless its record says that it is done.
 
@@ -74,7 +74,7 @@ def run_job(
         return Outcome(status, record)
 
 
-def _trusted_record(job: Job, store: LocalStore, verify: bool) -> Record | None:
+def _trusted_record(job: Job, store: Store, verify: bool) -> Record | None:
     record = store.record(job.step, job.key)
     if record is None:
         return None
@@ -82,14 +82,14 @@ def _trusted_record(job: Job, store: LocalStore, verify: bool) -> Record | None:
     if problem is None:
         return record
     LOG.warning("%s: %s; running it again", job.label, problem)
-    store.record_path(job.step, job.key).unlink(missing_ok=True)
+    store.forget(job.step, job.key)
     return None
 
 
 class _Runner:
     """The life of one job between lock and record."""
 
-    def __init__(self, plan: Plan, job: Job, store: LocalStore, task: Task, cpus: int) -> None:
+    def __init__(self, plan: Plan, job: Job, store: Store, task: Task, cpus: int) -> None:
         self.plan = plan
         self.job = job
         self.store = store
@@ -108,10 +108,11 @@ class _Runner:
             return "skipped", self._record("skipped", started, reason=absent)
         twin = self._twin(content_key)
         if twin is not None:
-            self._adopt(twin)
+            outputs = self.store.adopt(twin, self.job.folder, self.part)
             return "adopted", self._record(
                 "done",
                 started,
+                outputs=outputs,
                 facts=twin.facts,
                 content_key=content_key,
                 adopted_from=twin.key,
@@ -123,8 +124,10 @@ class _Runner:
             return "skipped", self._record(
                 "skipped", started, reason=reason, content_key=content_key
             )
-        self._move_into_place()
-        return "done", self._record("done", started, facts=facts, content_key=content_key)
+        outputs = self._move_into_place()
+        return "done", self._record(
+            "done", started, outputs=outputs, facts=facts, content_key=content_key
+        )
 
     def _twin(self, content_key: str) -> Record | None:
         if not self.step.adoptable:
@@ -175,7 +178,7 @@ class _Runner:
                 found=problem,
                 fix="run again: the input will be made anew",
             )
-        files = {name: self.store.root / out.path for name, out in record.outputs.items()}
+        files = self.store.bring(record)
         artifact = Artifact(
             key=ref, step=maker.step, tags=maker.tags, files=files, facts=record.facts
         )
@@ -256,7 +259,7 @@ class _Runner:
             context = Context(cpus=self.cpus, work=work, final=self.final, log=LOG)
             return self.step.run(inputs, params, out, context)
 
-    def _move_into_place(self) -> None:
+    def _move_into_place(self) -> dict[str, Output]:
         out = self.part / "out"
         self._check_outputs(out)
         with store_errors(self.final):
@@ -264,6 +267,9 @@ class _Runner:
             if self.final.exists():
                 shutil.rmtree(self.final)
             os.replace(out, self.final)
+        names = self.step.outputs.names().items()
+        paths = {name: self.final / file.rstrip("/") for name, file in names}
+        return {name: self.store.take(path) for name, path in paths.items() if path.exists()}
 
     def _check_outputs(self, out: Path) -> None:
         declared = self.step.outputs.names()
@@ -281,31 +287,17 @@ class _Runner:
                 fix="mend the step",
             )
 
-    def _adopt(self, twin: Record) -> None:
-        source = self.store.root / next(iter(twin.outputs.values())).path
-        base = source.parent
-        out = self.part / "out"
-        with store_errors(self.part):
-            shutil.rmtree(self.part, ignore_errors=True)
-            shutil.copytree(base, out, copy_function=_link_or_copy)
-        self._move_into_place()
-
     def _record(
         self,
         status: Literal["done", "skipped"],
         started: float,
         *,
         reason: str | None = None,
+        outputs: Mapping[str, Output] | None = None,
         facts: Facts | None = None,
         content_key: str | None = None,
         adopted_from: str | None = None,
     ) -> Record:
-        outputs = {}
-        if status == "done":
-            for name, file in self.step.outputs.names().items():
-                path = self.final / file.rstrip("/")
-                if path.exists():
-                    outputs[name] = self.store.describe_output(name, path)
         seconds = time.monotonic() - started
         return Record(
             key=self.job.key,
@@ -314,7 +306,7 @@ class _Runner:
             status=status,
             reason=reason,
             tags=self.job.tags,
-            outputs=outputs,
+            outputs=dict(outputs or {}),
             facts=dict(facts or {}),
             content_key=content_key,
             adopted_from=adopted_from,
@@ -326,10 +318,3 @@ class _Runner:
     def clean(self) -> None:
         """Remove the working folder; the record exists by now."""
         shutil.rmtree(self.part, ignore_errors=True)
-
-
-def _link_or_copy(source: str, target: str) -> None:
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)

@@ -16,6 +16,18 @@ _NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 _NO_WRITE = {errno.EROFS, errno.EACCES, errno.EPERM}
 
 
+def machine_cache() -> Path:
+    """Return the folder shared by all processes of this user on this machine.
+
+    ``SKYMEND_CACHE`` if set, else ``$XDG_CACHE_HOME/skymend``, else ``~/.cache/skymend``.
+    """
+    own = os.environ.get("SKYMEND_CACHE")
+    if own:
+        return Path(own)
+    base = os.environ.get("XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "skymend"
+
+
 def write_text(path: Path, text: str) -> None:
     """Write a text file at once: beside, synced, then moved into place."""
     with store_errors(path):

@@ -20,6 +20,7 @@ import numpy.typing as npt
 from skymend.core.encoding import ByteArray, Encoding, FloatArray
 from skymend.core.errors import GridError, ProductError, StoreError
 from skymend.core.grid import Grid, Window
+from skymend.core.mounts import RASTERS, remote_raster
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader, DatasetWriter
@@ -62,7 +63,10 @@ class RasterInfo:
 
 @contextmanager
 def gdal_env(threads: int = 1) -> Iterator[None]:
-    """GDAL settings of skymend: bounded threads and cache, no directory scans, no side-cars."""
+    """GDAL settings of skymend: bounded threads and cache, no directory scans, no side-cars.
+
+    The ``HTTP`` ones matter for rasters of a store on S3 only.
+    """
     import rasterio
 
     with rasterio.Env(
@@ -70,6 +74,11 @@ def gdal_env(threads: int = 1) -> Iterator[None]:
         GDAL_CACHEMAX=256,
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GDAL_PAM_ENABLED="NO",
+        GDAL_HTTP_CONNECTTIMEOUT="10",
+        GDAL_HTTP_TIMEOUT="120",
+        GDAL_HTTP_MAX_RETRY="5",
+        GDAL_HTTP_RETRY_DELAY="0.5",
+        GDAL_INGESTED_BYTES_AT_OPEN="32768",
     ):
         yield
 
@@ -83,11 +92,10 @@ def open_raster(path: Path | str) -> Iterator[DatasetReader]:
     ProductError
         if the file is missing, truncated or of another format.
     """
-    import rasterio
     from rasterio.errors import RasterioError
 
     try:
-        with gdal_env(), rasterio.open(path, driver=_driver(Path(path))) as dataset:
+        with gdal_env(), open_dataset(Path(path)) as dataset:
             yield dataset
     except RasterioError as error:
         cause = error.__cause__ or error
@@ -97,6 +105,19 @@ def open_raster(path: Path | str) -> Iterator[DatasetReader]:
             found=_reason(Path(path), str(cause)),
             fix="fetch or write the file again",
         ) from error
+
+
+def open_dataset(path: Path) -> DatasetReader:
+    """Open a raster that stays open; :func:`open_raster` has the errors.
+
+    It is opened where it lies: here, or in a mounted store (see :mod:`skymend.core.mounts`).
+    """
+    import rasterio
+
+    remote = remote_raster(path)
+    if remote is None:
+        return rasterio.open(path, driver=_driver(path))
+    return rasterio.open(remote, driver=RASTERS[path.suffix])
 
 
 def _driver(path: Path) -> str:
@@ -117,6 +138,9 @@ def _driver(path: Path) -> str:
 
 
 def _reason(path: Path, message: str) -> str:
+    remote = remote_raster(path)
+    if remote is not None:
+        return f"{remote}, which GDAL cannot read ({message.strip()[:160]})"
     if not path.exists():
         return "no such file"
     if path.stat().st_size == 0:

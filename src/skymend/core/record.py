@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 
 class OutputFile(BaseModel):
-    """One file a job made: path relative to the store, checksum, size and time on disk."""
+    """One file a job made: path relative to the store, checksum, size and time on disk.
+
+    ``etag`` is what an S3 store called these bytes when they were uploaded.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -16,6 +20,7 @@ class OutputFile(BaseModel):
     sha256: str
     size: int
     mtime_ns: int
+    etag: str | None = None
 
 
 class Output(BaseModel):
@@ -50,6 +55,10 @@ class Record(BaseModel):
     software: dict[str, str] = Field(default_factory=dict)
     started: str = ""
     seconds: float = 0.0
+
+    def files(self) -> Iterator[OutputFile]:
+        """Yield every file of every output."""
+        return (file for output in self.outputs.values() for file in output.files)
 
     def checksums(self) -> dict[str, list[str]]:
         """Return output name -> sha256 of its files, for content keys."""

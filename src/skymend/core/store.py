@@ -1,22 +1,140 @@
-"""The store: where scenes, datasets, models and records live (a local folder)."""
+"""The store: where scenes, datasets, models and records live (a folder or an S3 prefix)."""
 
 from __future__ import annotations
 
 import fcntl
 import json
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
+from typing import Protocol
 
-from pydantic import ValidationError
-
-from skymend.core.errors import StoreError
 from skymend.core.files import store_errors, write_json
 from skymend.core.keys import file_sha256
+from skymend.core.layout import (
+    FORMAT,
+    check_marker,
+    content_name,
+    describe_file,
+    files_of,
+    foreign,
+    local_litter,
+    no_store,
+    parse_record,
+    record_name,
+)
 from skymend.core.record import Output, OutputFile, Record
 
-FORMAT = {"skymend-store": 1}
+
+class Store(Protocol):
+    """Where jobs find what others left, and leave what they made.
+
+    ``uri`` is how users name it. ``root`` is the folder through which this machine sees it:
+    the store itself, or the working folder of a remote one, laid out the same way. All other
+    paths are relative to it, with slashes.
+    """
+
+    uri: str
+    root: Path
+
+    def prepare(self) -> None:
+        """Create the store, or check that it is one and can be written."""
+        ...
+
+    def check(self) -> None:
+        """Make sure that it is a store."""
+        ...
+
+    def record(self, step: str, key: str) -> Record | None:
+        """Return the record of a job, or None when it has none."""
+        ...
+
+    def known(self, jobs: Iterable[tuple[str, str]]) -> dict[str, Record]:
+        """Return the records of many jobs, given by step and key, by key."""
+        ...
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, by step and key."""
+        ...
+
+    def write_record(self, record: Record) -> None:
+        """Write a record, and the pointer from its content key."""
+        ...
+
+    def forget(self, step: str, key: str) -> None:
+        """Remove the record of a job; its outputs stay."""
+        ...
+
+    def record_with_content(self, step: str, content_key: str) -> Record | None:
+        """Return a finished record with the same content key whose outputs are intact."""
+        ...
+
+    def damaged(self, record: Record, *, verify: bool = False) -> str | None:
+        """Return what is wrong with a record's outputs, or None."""
+        ...
+
+    def damage(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return what is wrong with the outputs of many records, by key."""
+        ...
+
+    def bring(self, record: Record) -> dict[str, Path]:
+        """Make the outputs of a record readable here; return output name -> path."""
+        ...
+
+    def take(self, path: Path) -> Output:
+        """Take in a finished output (file or folder below ``root``) and describe it."""
+        ...
+
+    def adopt(self, twin: Record, folder: str, part: Path) -> dict[str, Output]:
+        """Give the outputs of another job to the job of ``folder``; ``part`` is scratch."""
+        ...
+
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold the lock of a job; it does not outlive its holder."""
+        ...
+
+    def pull(self, folder: str) -> None:
+        """Bring side documents (plans, snapshots) of a folder up to date here."""
+        ...
+
+    def push(self, path: Path) -> None:
+        """Take in a side document written below ``root``."""
+        ...
+
+    def where(self, path: str) -> str:
+        """Return how a user finds a path."""
+        ...
+
+    def litter(self, records: Iterable[Record]) -> list[str]:
+        """Return what killed jobs left: names to hand to :meth:`discard`."""
+        ...
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove folders of jobs, and other things that :meth:`litter` named."""
+        ...
+
+
+def open_store(uri: str | Path) -> Store:
+    """Open a store by folder or ``s3://bucket/prefix``; nothing is read or made yet.
+
+    Raises
+    ------
+    ConfigError
+        if an address is none.
+    """
+    text = str(uri)
+    if "://" not in text:
+        return LocalStore(Path(text))
+    from skymend.core.s3store import S3Store
+
+    return S3Store(text)
+
+
+def folder_uri(uri: str | Path) -> str:
+    """Return a store's name that means the same in any working directory."""
+    return str(uri) if "://" in str(uri) else str(Path(uri).resolve())
 
 
 class LocalStore:
@@ -29,6 +147,7 @@ class LocalStore:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.uri = str(root)
 
     def prepare(self) -> None:
         """Create the store, or check that the folder is one.
@@ -40,26 +159,23 @@ class LocalStore:
         """
         marker = self.root / "store.json"
         if marker.exists():
-            self._check_marker(marker)
+            check_marker(str(marker), marker.read_text())
             self._check_writable()
             return
         if self.root.exists() and any(self.root.iterdir()):
-            raise StoreError(
-                where=self.root,
-                expected="a skymend store or an empty folder",
-                found="a folder with other files and no store.json",
-                fix="choose another --store",
-            )
+            raise foreign(str(self.root), "an empty folder", "a folder with other files")
         write_json(marker, FORMAT)
 
-    def _check_marker(self, marker: Path) -> None:
-        if json.loads(marker.read_text()) != FORMAT:
-            raise StoreError(
-                where=marker,
-                expected=f"store format {FORMAT}",
-                found=marker.read_text().strip()[:80],
-                fix="use the skymend version that made this store",
-            )
+    def check(self) -> None:
+        """Make sure that the folder is a store.
+
+        Raises
+        ------
+        StoreError
+            if it is none.
+        """
+        if not (self.root / "store.json").exists():
+            raise no_store(str(self.root))
 
     def _check_writable(self) -> None:
         probe = self.root / f".probe-{os.getpid()}"
@@ -69,33 +185,36 @@ class LocalStore:
 
     def record_path(self, step: str, key: str) -> Path:
         """Return where the record of a job lies or will lie."""
-        return self.root / "records" / step / f"{key}.json"
+        return self.root / record_name(step, key)
 
     def record(self, step: str, key: str) -> Record | None:
         """Return the record of a job, or None when it has none."""
         path = self.record_path(step, key)
         try:
-            return Record.model_validate_json(path.read_bytes())
+            return parse_record(str(path), path.read_bytes())
         except FileNotFoundError:
             return None
-        except ValidationError as error:
-            raise StoreError(
-                where=path,
-                expected="a record of this version of skymend",
-                found=f"{error.error_count()} fields that do not fit",
-                fix="remove the file; its job will run again",
-            ) from error
+
+    def known(self, jobs: Iterable[tuple[str, str]]) -> dict[str, Record]:
+        """Return the records of many jobs, given by step and key, by key."""
+        found = ((key, self.record(step, key)) for step, key in jobs)
+        return {key: record for key, record in found if record is not None}
 
     def write_record(self, record: Record) -> None:
         """Write a record, and the pointer from its content key."""
         write_json(self.record_path(record.step, record.key), record.model_dump(mode="json"))
         if record.status == "done" and record.content_key and record.adopted_from is None:
-            write_json(self._content_path(record.step, record.content_key), {"key": record.key})
+            path = self.root / content_name(record.step, record.content_key)
+            write_json(path, {"key": record.key})
+
+    def forget(self, step: str, key: str) -> None:
+        """Remove the record of a job; its outputs stay."""
+        self.record_path(step, key).unlink(missing_ok=True)
 
     def record_with_content(self, step: str, content_key: str) -> Record | None:
         """Return a finished record with the same content key whose outputs are intact."""
         try:
-            key = json.loads(self._content_path(step, content_key).read_text())["key"]
+            key = json.loads((self.root / content_name(step, content_key)).read_text())["key"]
         except FileNotFoundError:
             return None
         record = self.record(step, key)
@@ -103,21 +222,19 @@ class LocalStore:
             return None
         return record
 
-    def _content_path(self, step: str, content_key: str) -> Path:
-        return self.root / "content" / step / f"{content_key}.json"
-
     def damaged(self, record: Record, *, verify: bool = False) -> str | None:
         """Return what is wrong with a record's outputs, or None.
 
         Size and modification time are trusted; the checksum is computed when they differ,
         or always with ``verify``.
         """
-        for output in record.outputs.values():
-            for file in output.files:
-                problem = self._damage(file, verify)
-                if problem:
-                    return problem
-        return None
+        problems = (self._damage(file, verify) for file in record.files())
+        return next((problem for problem in problems if problem), None)
+
+    def damage(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return what is wrong with the outputs of many records, by key."""
+        found = ((record.key, self.damaged(record)) for record in records)
+        return {key: problem for key, problem in found if problem is not None}
 
     def _damage(self, file: OutputFile, verify: bool) -> str | None:
         path = self.root / file.path
@@ -131,21 +248,28 @@ class LocalStore:
             return f"{file.path} has another checksum than its record"
         return None
 
-    def describe_output(self, name: str, path: Path) -> Output:
+    def bring(self, record: Record) -> dict[str, Path]:
+        """Return output name -> path."""
+        return {name: self.root / output.path for name, output in record.outputs.items()}
+
+    def take(self, path: Path) -> Output:
         """Describe a finished output (file or folder) for a record."""
-        files = [path] if path.is_file() else sorted(p for p in path.rglob("*") if p.is_file())
-        described = []
-        for file in files:
-            status = file.stat()
-            described.append(
-                OutputFile(
-                    path=file.relative_to(self.root).as_posix(),
-                    sha256=file_sha256(file),
-                    size=status.st_size,
-                    mtime_ns=status.st_mtime_ns,
-                )
-            )
-        return Output(path=path.relative_to(self.root).as_posix(), files=tuple(described))
+        described = tuple(describe_file(self.root, file) for file in files_of(path))
+        return Output(path=path.relative_to(self.root).as_posix(), files=described)
+
+    def adopt(self, twin: Record, folder: str, part: Path) -> dict[str, Output]:
+        """Link or copy the outputs of another job into the folder of this one."""
+        final = self.root / folder
+        source = self.root / next(iter(twin.outputs.values())).path
+        out = part / "out"
+        with store_errors(part):
+            shutil.rmtree(part, ignore_errors=True)
+            shutil.copytree(source.parent, out, copy_function=_link_or_copy)
+            if final.exists():
+                shutil.rmtree(final)
+            out.replace(final)
+        paths = {name: final / Path(output.path).name for name, output in twin.outputs.items()}
+        return {name: self.take(path) for name, path in paths.items()}
 
     def records(self) -> Iterator[Record]:
         """Yield every record, by step and key."""
@@ -166,3 +290,30 @@ class LocalStore:
             yield
         finally:
             os.close(descriptor)
+
+    def pull(self, folder: str) -> None:
+        """Do nothing: everything is here."""
+
+    def push(self, path: Path) -> None:
+        """Do nothing: it is there already."""
+
+    def where(self, path: str) -> str:
+        """Return the path on this machine."""
+        return str(self.root / path)
+
+    def litter(self, records: Iterable[Record]) -> list[str]:
+        """Return the folders of jobs without record, and the working folders of killed ones."""
+        known = {str(Path(out.path).parent) for r in records for out in r.outputs.values()}
+        return [name for name in local_litter(self.root) if name not in known]
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove folders of jobs."""
+        for name in names:
+            shutil.rmtree(self.root / name, ignore_errors=True)
+
+
+def _link_or_copy(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import GridError, ProductError
 from skymend.core.grid import Window
-from skymend.core.raster import describe, gdal_env, open_raster
+from skymend.core.raster import describe, gdal_env, open_dataset
 
 if TYPE_CHECKING:
     from rasterio.io import DatasetReader
@@ -126,8 +126,6 @@ class _OpenInput:
         self.source = source
         self.info = describe(source.path)
         self.indexes = [self.info.index(band, source.path) for band in source.bands]
-        with open_raster(source.path) as dataset:
-            self._driver = dataset.driver
         self._dataset: DatasetReader | None = None
 
     def check(self, name: str, shape: tuple[int, int]) -> None:
@@ -142,13 +140,12 @@ class _OpenInput:
             )
 
     def read(self, window: Window) -> FloatArray:
-        import rasterio
         from rasterio.errors import RasterioError
 
         try:
             if self._dataset is None:
                 with gdal_env():
-                    self._dataset = rasterio.open(self.source.path, driver=self._driver)
+                    self._dataset = open_dataset(self.source.path)
             bounds = tuple((s.start, s.stop) for s in window.slices)
             stored = self._dataset.read(self.indexes, window=bounds)
         except RasterioError as error:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skymend.core.plan import Plan
-from skymend.core.store import LocalStore
+from skymend.core.store import Store, folder_uri, open_store
 from skymend.pipelines import reconstruct
 from skymend.pipelines.region import Region, grids, load_region
 from skymend.pipelines.snapshot import Snapshot
@@ -18,7 +18,7 @@ class Opened:
     """A region with its store and one plan per tile."""
 
     region: Region
-    store: LocalStore
+    store: Store
     plans: tuple[Plan, ...]
 
 
@@ -28,7 +28,7 @@ def open_region(path: Path, store: str | None = None, *, refresh: bool = False) 
     Parameters
     ----------
     path : the region file.
-    store : folder that replaces the region's own.
+    store : folder or ``s3://`` prefix that replaces the region's own.
     refresh : take products that changed since they were first planned.
 
     Raises
@@ -42,16 +42,18 @@ def open_region(path: Path, store: str | None = None, *, refresh: bool = False) 
 def plan_region(region: Region, store: str | None = None, *, refresh: bool = False) -> Opened:
     """Plan every tile of a region; see :func:`open_region`."""
     load_all()
-    root = Path(store if store is not None else region.store).resolve()
     tiles = grids(region)
-    local = LocalStore(root)
-    local.prepare()
+    opened = open_store(folder_uri(store if store is not None else region.store))
+    opened.prepare()
     plans = []
     for tile, grid in tiles.items():
-        snapshots = root / "snapshots" / region.name / tile
+        snapshots = opened.root / "snapshots" / region.name / tile
+        opened.pull(snapshots.relative_to(opened.root).as_posix())
 
         def snapshot(question: str, folder: Path = snapshots) -> Snapshot:
             return Snapshot(folder / f"{question}.json", refresh=refresh)
 
         plans.append(reconstruct.plan(region, tile, grid, snapshot))
-    return Opened(region, local, tuple(plans))
+        for path in sorted(snapshots.glob("*.json")):
+            opened.push(path)
+    return Opened(region, opened, tuple(plans))

@@ -11,14 +11,14 @@ from typing import Any
 from skymend.core.errors import ConfigError
 from skymend.core.plan import PRODUCT_PREFIX, Job, Plan
 from skymend.core.step import REGISTRY
-from skymend.core.store import LocalStore
+from skymend.core.store import Store
 from skymend.core.task import load_task
 from skymend.steps import load, load_all
 
 
-def difference(plan: Plan, store: LocalStore, *, detailed: bool, as_json: bool) -> str:
+def difference(plan: Plan, store: Store, *, detailed: bool, as_json: bool) -> str:
     """Tell which jobs a run would execute, and which are done already."""
-    waiting = [j for j in plan.jobs if not store.record_path(j.step, j.key).exists()]
+    waiting = _waiting(plan, store)
     done = len(plan.jobs) - len(waiting)
     by_step = Counter(job.step for job in waiting)
     if as_json:
@@ -39,12 +39,17 @@ def difference(plan: Plan, store: LocalStore, *, detailed: bool, as_json: bool) 
     return "\n".join(lines)
 
 
+def _waiting(plan: Plan, store: Store) -> list[Job]:
+    known = store.known((job.step, job.key) for job in plan.jobs)
+    return [job for job in plan.jobs if job.key not in known]
+
+
 def jobs(plan: Plan) -> str:
     """List every job: first digits of its key, label, folder."""
     return "\n".join(f"{job.key[:8]}  {job.label:40s}  {job.folder}" for job in plan.jobs)
 
 
-def why(plan: Plan, store: LocalStore, question: str) -> str:
+def why(plan: Plan, store: Store, question: str) -> str:
     """Explain a job, named by key or by a path it makes: parameters, inputs, users, state."""
     job = _find(plan, store, question)
     record = store.record(job.step, job.key)
@@ -62,8 +67,8 @@ def why(plan: Plan, store: LocalStore, question: str) -> str:
     return "\n".join(lines)
 
 
-def _find(plan: Plan, store: LocalStore, question: str) -> Job:
-    path = question.removeprefix(f"{store.root}/")
+def _find(plan: Plan, store: Store, question: str) -> Job:
+    path = question.removeprefix(f"{store.uri}/").removeprefix(f"{store.root}/")
     for job in plan.jobs:
         if path == job.folder or path.startswith(f"{job.folder}/"):
             return job
@@ -78,9 +83,9 @@ def _describe(plan: Plan, ref: str) -> str:
     return f"{job.label} {job.key[:8]}"
 
 
-def estimate(plan: Plan, store: LocalStore) -> str:
+def estimate(plan: Plan, store: Store) -> str:
     """Estimate the time of what is left, from the records of earlier jobs of each step."""
-    waiting = [j for j in plan.jobs if not store.record_path(j.step, j.key).exists()]
+    waiting = _waiting(plan, store)
     seconds = _median_seconds(store)
     total = 0.0
     unknown = set()
@@ -98,7 +103,7 @@ def estimate(plan: Plan, store: LocalStore) -> str:
     return "\n".join(lines)
 
 
-def _median_seconds(store: LocalStore) -> dict[str, float]:
+def _median_seconds(store: Store) -> dict[str, float]:
     times: dict[str, list[float]] = defaultdict(list)
     for record in store.records():
         if record.status == "done" and record.adopted_from is None:

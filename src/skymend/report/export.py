@@ -14,7 +14,8 @@ from skymend.core.errors import ConfigError, StoreError
 from skymend.core.files import store_errors
 from skymend.core.grid import Grid
 from skymend.core.record import Record
-from skymend.core.store import LocalStore
+from skymend.core.store import Store
+from skymend.core.store import open_store as open_any_store
 
 if TYPE_CHECKING:
     import xarray
@@ -27,7 +28,7 @@ def open_store(store: Path | str, *, tile: str | None = None) -> xarray.Dataset:
 
     Parameters
     ----------
-    store : folder of the store.
+    store : its folder or ``s3://`` prefix.
     tile : which tile, if there are several.
 
     Returns
@@ -42,35 +43,41 @@ def open_store(store: Path | str, *, tile: str | None = None) -> xarray.Dataset:
     """
     import xarray
 
-    root = Path(store)
-    series = sorted(_records(root, tile), key=lambda r: r.tags["datetime"])
+    opened = open_any_store(store)
+    series = sorted(_records(opened, tile), key=lambda r: r.tags["datetime"])
     if not series:
-        raise _nothing(root)
-    return xarray.concat([_dataset(root, record) for record in series], dim="time")
+        raise _nothing(opened)
+    return xarray.concat([_dataset(opened, record) for record in series], dim="time")
 
 
 def export_date(
-    store: Path, date: str, output: Path, *, tile: str | None = None, bounds: str | None = None
+    store: Path | str,
+    date: str,
+    output: Path,
+    *,
+    tile: str | None = None,
+    bounds: str | None = None,
 ) -> str:
     """Write one date of a store to a new file.
 
     Parameters
     ----------
-    store : folder of the store.
+    store : its folder or ``s3://`` prefix.
     date : ``YYYYMMDD``.
     output : ``.tif`` (reflectance only) or ``.nc`` (with QA and uncertainty).
     tile : which tile, if there are several.
     bounds : ``left,bottom,right,top`` in metres in the CRS of the tile.
     """
-    record = _record(store, date, tile)
-    path = store / record.outputs["reflectance"].path
+    opened = open_any_store(store)
+    record = _record(opened, date, tile)
+    path = opened.bring(record)["reflectance"]
     info = raster.describe(path)
     grid = info.grid if bounds is None else info.grid.clip(_bounds(bounds))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".tif":
         raster.write_cog(output, raster.read_on(path, grid), grid, info.bands, REFLECTANCE)
     elif output.suffix == ".nc":
-        _write_netcdf(_dataset(store, record, grid), output)
+        _write_netcdf(_dataset(opened, record, grid), output)
     else:
         raise ConfigError(
             where=output, expected="a name that ends in .tif or .nc", found=output.suffix or "none",
@@ -79,16 +86,16 @@ def export_date(
     return f"{output}: {date}, {grid.shape[0]} x {grid.shape[1]} pixels, {', '.join(info.bands)}"
 
 
-def _records(root: Path, tile: str | None) -> Iterator[Record]:
-    for record in LocalStore(root).records():
+def _records(store: Store, tile: str | None) -> Iterator[Record]:
+    for record in store.records():
         if record.step == STEP and record.status == "done" and tile in {None, record.tags["tile"]}:
             yield record
 
 
-def _record(root: Path, date: str, tile: str | None) -> Record:
-    found = [r for r in _records(root, tile) if r.tags["date"] == date]
+def _record(store: Store, date: str, tile: str | None) -> Record:
+    found = [r for r in _records(store, tile) if r.tags["date"] == date]
     if not found:
-        raise _nothing(root, date)
+        raise _nothing(store, date)
     tiles = sorted({r.tags["tile"] for r in found})
     if len(tiles) > 1:
         raise ConfigError(
@@ -97,9 +104,9 @@ def _record(root: Path, date: str, tile: str | None) -> Record:
     return max(found, key=lambda r: (r.started, r.key))
 
 
-def _nothing(root: Path, date: str = "a date") -> StoreError:
+def _nothing(store: Store, date: str = "a date") -> StoreError:
     return StoreError(
-        where=root,
+        where=store.uri,
         expected=f"a reconstruction of {date}",
         found="none",
         fix="run a region with an output `reconstruct` into this store",
@@ -119,11 +126,11 @@ def _bounds(text: str) -> tuple[float, float, float, float]:
     return left, bottom, right, top
 
 
-def _dataset(root: Path, record: Record, grid: Grid | None = None) -> xarray.Dataset:
+def _dataset(store: Store, record: Record, grid: Grid | None = None) -> xarray.Dataset:
     import pandas
     import xarray
 
-    paths = {name: root / out.path for name, out in record.outputs.items()}
+    paths = store.bring(record)
     info = raster.describe(paths["reflectance"])
     grid = grid or info.grid
     window = grid.window_in(info.grid)

@@ -6,7 +6,6 @@ same outputs give the same bytes.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import os
 from collections.abc import Sequence
@@ -18,6 +17,7 @@ from typing import Any
 from skymend import __version__
 from skymend.core.encoding import QA, REFLECTANCE, SIGMA, Encoding
 from skymend.core.grid import Grid
+from skymend.core.mounts import content
 from skymend.core.raster import RasterInfo, describe
 from skymend.core.step import Artifact
 from skymend.report.quicklook import QA_NAMES
@@ -157,13 +157,14 @@ def catalog(about: About) -> Document:
 
 def file_asset(path: Path, folder: Path, title: str, kind: str, roles: Sequence[str]) -> Document:
     """Describe any file with its size and checksum (sha256 as a multihash)."""
+    found = content(path)
     return {
         "href": relative(path, folder),
         "type": kind,
         "title": title,
         "roles": list(roles),
-        "file:size": path.stat().st_size,
-        "file:checksum": multihash(path),
+        "file:size": found.size,
+        "file:checksum": _SHA256_MULTIHASH + found.sha256,
     }
 
 
@@ -187,12 +188,6 @@ def footprint(grid: Grid) -> tuple[Document, list[float]]:
     ring.append(ring[0])
     bbox = [f(p[i] for p in ring) for f in (min, max) for i in (0, 1)]
     return {"type": "Polygon", "coordinates": [ring]}, bbox
-
-
-def multihash(path: Path) -> str:
-    """Return the sha256 of a file as a hexadecimal multihash."""
-    with path.open("rb") as stream:
-        return _SHA256_MULTIHASH + hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def relative(path: Path, folder: Path) -> str:

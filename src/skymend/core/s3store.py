@@ -1,0 +1,350 @@
+"""The store in an S3 bucket.
+
+Jobs run in a working folder of this machine, laid out as the store is. Outputs are uploaded
+under their final names, each part with its checksum; the record is written last. Rasters then
+leave the working folder and are read by windows through GDAL's own S3 driver; other inputs
+(tables, patch stores, bundles) are brought here once, verified against their record. A copy of
+each record stays here too, because Snakemake waits for files.
+
+Trust: an object is taken for what its record says while size and ETag agree; otherwise, and
+with ``verify``, it is read and its checksum computed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager
+from hashlib import md5
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from skymend.core import s3lock
+from skymend.core.files import machine_cache, store_errors, write_text
+from skymend.core.keys import canonical_json, digest
+from skymend.core.layout import (
+    FORMAT,
+    JOB_FOLDER,
+    check_marker,
+    content_name,
+    describe_file,
+    files_of,
+    foreign,
+    local_litter,
+    no_store,
+    parse_record,
+    record_name,
+)
+from skymend.core.mounts import RASTERS, mount
+from skymend.core.record import Output, OutputFile, Record
+from skymend.core.s3objects import CONNECTIONS, Address, Objects, Stored
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+_MARKER = "store.json"
+_UPLOADING = "upload:"
+
+
+class S3Store:
+    """A store below ``s3://bucket/prefix``.
+
+    Parameters
+    ----------
+    uri : the address. Endpoint and credentials come from the environment (``AWS_*``) and the
+        shared AWS files.
+    objects : the objects there; for tests.
+    """
+
+    def __init__(self, uri: str, *, objects: Objects | None = None) -> None:
+        self.address = Address.parse(uri)
+        self.uri = self.address.uri()
+        self.objects = objects or Objects(self.address)
+        self.root = _working_folder(self.address)
+        self._mount = mount(self.root, "/vsi" + self.uri.replace("://", "/"))
+
+    def prepare(self) -> None:
+        """Create the store, or check that the prefix is one and can be written.
+
+        Raises
+        ------
+        StoreError
+            if there is no such bucket, no access to it, or something else below the prefix.
+        RetryableError
+            if the endpoint cannot be reached.
+        """
+        marker = self.objects.get(_MARKER)
+        if marker is None:
+            if any(True for _ in self.objects.list("", most=1)):
+                raise foreign(self.uri, "an empty prefix", "other objects")
+            self.objects.put(_MARKER, _text(FORMAT).encode(), absent=True)
+        else:
+            check_marker(self.address.uri(_MARKER), marker.data.decode(errors="replace"))
+            # The same bytes over the same object: fails without the right to write.
+            self.objects.put(_MARKER, marker.data, match=marker.etag)
+        lead_gdal(self.objects)
+        write_text(self.root / _MARKER, _text(FORMAT))
+
+    def check(self) -> None:
+        """Make sure that the prefix is a store.
+
+        Raises
+        ------
+        StoreError
+            if it is none, or cannot be read.
+        """
+        if self.objects.get(_MARKER) is None:
+            raise no_store(self.uri)
+        lead_gdal(self.objects)
+
+    def record(self, step: str, key: str) -> Record | None:
+        """Return the record of a job, or None when it has none; its copy here follows."""
+        name = record_name(step, key)
+        found = self.objects.get(name)
+        if found is None:
+            (self.root / name).unlink(missing_ok=True)
+            return None
+        record = parse_record(self.address.uri(name), found.data)
+        write_text(self.root / name, found.data.decode())
+        return record
+
+    def known(self, jobs: Iterable[tuple[str, str]]) -> dict[str, Record]:
+        """Return the records of many jobs; only those that changed are fetched."""
+        wanted = list(jobs)
+        listed = {
+            stored.path: stored
+            for step in sorted({step for step, _ in wanted})
+            for stored in self.objects.list(f"records/{step}/")
+        }
+        records = self._parallel(lambda job: self._known(*job, listed), wanted)
+        return {record.key: record for record in records if record is not None}
+
+    def _known(self, step: str, key: str, listed: dict[str, Stored]) -> Record | None:
+        name = record_name(step, key)
+        copy = self.root / name
+        if name not in listed:
+            copy.unlink(missing_ok=True)
+            return None
+        text = copy.read_bytes() if copy.exists() else b""
+        # ETags of small objects are MD5 sums; where they are not, the record is fetched.
+        if md5(text, usedforsecurity=False).hexdigest() == listed[name].etag:
+            return parse_record(str(copy), text)
+        return self.record(step, key)
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, by step and key."""
+        names = [stored.path.split("/") for stored in self.objects.list("records/")]
+        jobs = [(parts[1], parts[2].removesuffix(".json")) for parts in names if len(parts) == 3]
+        records = self.known(jobs)
+        return (records[key] for _, key in jobs if key in records)
+
+    def write_record(self, record: Record) -> None:
+        """Write a record, and the pointer from its content key.
+
+        A record that another holder of the job wrote first stays: both made the same bytes.
+        """
+        name = record_name(record.step, record.key)
+        text = _text(record.model_dump(mode="json"))
+        self.objects.put(name, text.encode(), absent=True)
+        if record.status == "done" and record.content_key and record.adopted_from is None:
+            pointer = content_name(record.step, record.content_key)
+            self.objects.put(pointer, _text({"key": record.key}).encode())
+        write_text(self.root / name, text)
+
+    def forget(self, step: str, key: str) -> None:
+        """Remove the record of a job; its outputs stay."""
+        name = record_name(step, key)
+        self.objects.delete([name])
+        (self.root / name).unlink(missing_ok=True)
+
+    def record_with_content(self, step: str, content_key: str) -> Record | None:
+        """Return a finished record with the same content key whose outputs are intact."""
+        pointer = self.objects.get(content_name(step, content_key))
+        if pointer is None:
+            return None
+        record = self.record(step, json.loads(pointer.data)["key"])
+        if record is None or record.status != "done" or self.damaged(record):
+            return None
+        return record
+
+    def damaged(self, record: Record, *, verify: bool = False) -> str | None:
+        """Return what is wrong with a record's outputs, or None.
+
+        Size and ETag are trusted; the checksum is computed when the ETag differs, or always
+        with ``verify``.
+        """
+        files = list(record.files())
+        heads = self._parallel(self.objects.head, [file.path for file in files])
+        judged = zip(files, heads, strict=True)
+        problems = (self._damage(file, stored, verify) for file, stored in judged)
+        return next((problem for problem in problems if problem), None)
+
+    def damage(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return what is wrong with the outputs of many records, by key, from few listings."""
+        wanted = [(record.key, file) for record in records for file in record.files()]
+        tiles = sorted({"/".join(file.path.split("/")[:2]) + "/" for _, file in wanted})
+        listed = {s.path: s for tile in tiles for s in self.objects.list(tile)}
+        judged = ((k, self._damage(f, listed.get(f.path), False)) for k, f in wanted)
+        return {key: problem for key, problem in judged if problem is not None}
+
+    def _damage(self, file: OutputFile, stored: Stored | None, verify: bool) -> str | None:
+        if stored is None:
+            return f"{file.path} is missing"
+        if stored.size != file.size:
+            return f"{file.path} has {stored.size} bytes instead of {file.size}"
+        if (verify or stored.etag != file.etag) and self.objects.sha256(file.path) != file.sha256:
+            return f"{file.path} has another checksum than its record"
+        return None
+
+    def bring(self, record: Record) -> dict[str, Path]:
+        """Make the outputs of a record readable here; return output name -> path.
+
+        Rasters stay where they are, and are opened through the mount of the working folder.
+        """
+        lead_gdal(self.objects)
+        self._mount.expect(record.files())
+        wanted = [
+            file
+            for output in record.outputs.values()
+            if not _is_raster(output)
+            for file in output.files
+        ]
+        self._parallel(self._fetch, wanted)
+        return {name: self.root / output.path for name, output in record.outputs.items()}
+
+    def _fetch(self, file: OutputFile) -> None:
+        path = self.root / file.path
+        if path.exists():
+            status = path.stat()
+            if (status.st_size, status.st_mtime_ns) == (file.size, file.mtime_ns):
+                return
+        self.objects.download(file.path, path, file.sha256)
+        os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+
+    def take(self, path: Path) -> Output:
+        """Upload a finished output (file or folder below ``root``) and describe it."""
+        files = tuple(self._parallel(self._upload, files_of(path)))
+        output = Output(path=path.relative_to(self.root).as_posix(), files=files)
+        if _is_raster(output):
+            self._mount.expect(files)
+            path.unlink()
+        return output
+
+    def _upload(self, path: Path) -> OutputFile:
+        file = describe_file(self.root, path)
+        stored = self.objects.upload(path, file.path, file.sha256)
+        return file.model_copy(update={"etag": stored.etag})
+
+    def adopt(self, twin: Record, folder: str, part: Path) -> dict[str, Output]:
+        """Copy the outputs of another job to the folder of this one, within the bucket."""
+        base = Path(next(iter(twin.outputs.values())).path).parent.as_posix()
+
+        def moved(path: str) -> str:
+            return folder + path.removeprefix(base)
+
+        def copied(file: OutputFile) -> OutputFile:
+            stored = self.objects.copy(file.path, moved(file.path))
+            return file.model_copy(update={"path": stored.path, "etag": stored.etag})
+
+        return {
+            name: Output(path=moved(output.path), files=tuple(self._parallel(copied, output.files)))
+            for name, output in twin.outputs.items()
+        }
+
+    def lock(self, key: str) -> AbstractContextManager[None]:
+        """Hold the lock of a job: a conditional write with a heartbeat."""
+        return s3lock.hold(self.objects, f"locks/{key}.json")
+
+    def pull(self, folder: str) -> None:
+        """Bring side documents (plans, snapshots) of a folder up to date here."""
+        for stored in self.objects.list(f"{folder}/"):
+            found = self.objects.get(stored.path)
+            if found is not None:
+                write_text(self.root / stored.path, found.data.decode())
+
+    def push(self, path: Path) -> None:
+        """Upload a side document written below ``root``."""
+        self.objects.put(path.relative_to(self.root).as_posix(), path.read_bytes())
+
+    def where(self, path: str) -> str:
+        """Return the address of a path."""
+        return self.address.uri(path)
+
+    def litter(self, records: Iterable[Record]) -> list[str]:
+        """Return folders without record, unfinished uploads and leftovers here.
+
+        What belongs to a job whose lock is live is no litter.
+        """
+        known = {str(Path(file.path).parent) for r in records for file in r.outputs.values()}
+        live = self._live_locks()
+        found = {m[1] for s in self.objects.list("") if (m := JOB_FOLDER.match(s.path))}
+        found |= set(local_litter(self.root))
+        uploads = [(p, f"{_UPLOADING}{u}:{p}") for p, u in self.objects.unfinished("")]
+        orphans = [name for name in sorted(found - known) if not _has_part_of(name, live)]
+        return orphans + [name for path, name in uploads if not _has_part_of(path, live)]
+
+    def _live_locks(self) -> set[str]:
+        """Return the first eight digits of the keys of jobs that are running somewhere."""
+        paths = [stored.path for stored in self.objects.list("locks/")]
+        locks = zip(paths, self._parallel(self.objects.get, paths), strict=True)
+        life = s3lock.stale_seconds()
+        return {Path(p).stem[:8] for p, lock in locks if lock and s3lock.is_live(lock, life)}
+
+    def discard(self, names: Iterable[str]) -> None:
+        """Remove folders of jobs, and other things that :meth:`litter` named."""
+        for name in names:
+            if name.startswith(_UPLOADING):
+                _, upload, path = name.split(":", 2)
+                self.objects.abort(path, upload)
+            else:
+                self.objects.delete([s.path for s in self.objects.list(f"{name}/")])
+                shutil.rmtree(self.root / name, ignore_errors=True)
+
+    def _parallel(self, function: Callable[[T], R], values: Iterable[T]) -> list[R]:
+        from concurrent.futures import ThreadPoolExecutor
+
+        many = list(values)
+        if len(many) < 2:
+            return [function(value) for value in many]
+        with store_errors(self.root), ThreadPoolExecutor(CONNECTIONS) as pool:
+            return list(pool.map(function, many))
+
+
+def lead_gdal(objects: Objects) -> None:
+    """Let GDAL's S3 driver reach the endpoint that boto3 uses.
+
+    Only where it lies and how it is spoken to; credentials GDAL finds in the same environment
+    and files as boto3. In the environment of the process, because GDAL reads in many threads.
+    """
+    os.environ.setdefault("AWS_REGION", objects.client.meta.region_name or "us-east-1")
+    endpoint = objects.endpoint
+    if endpoint is not None:
+        scheme, _, host = endpoint.rstrip("/").partition("://")
+        os.environ["AWS_S3_ENDPOINT"] = host
+        os.environ["AWS_HTTPS"] = "YES" if scheme == "https" else "NO"
+        os.environ["AWS_VIRTUAL_HOSTING"] = "FALSE"
+
+
+def _working_folder(address: Address) -> Path:
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    name = digest([endpoint, address.bucket, address.prefix])[:8]
+    return machine_cache().resolve() / "stores" / f"{address.bucket}-{name}"
+
+
+def _is_raster(output: Output) -> bool:
+    return len(output.files) == 1 and (
+        output.files[0].path == output.path and Path(output.path).suffix in RASTERS
+    )
+
+
+def _has_part_of(name: str, marks: Iterable[str]) -> bool:
+    return any(mark in name for mark in marks)
+
+
+def _text(document: object) -> str:
+    return canonical_json(document) + "\n"
