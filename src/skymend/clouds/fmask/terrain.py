@@ -1,0 +1,61 @@
+"""Ground that mountains shade: a cast of rays towards the sun over the DEM."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skymend.clouds.fmask.geometry import mean_angles
+from skymend.clouds.fmask.scene import Scene
+
+BoolArray = npt.NDArray[np.bool_]
+
+COARSE_M = 60.0
+"""Rays run over pixels of at least this size: DEMs hold no more."""
+
+
+def terrain_shadow(scene: Scene) -> BoolArray:
+    """Return where higher ground stands between a pixel and the sun.
+
+    Returns
+    -------
+    (rows, columns) boolean; False everywhere without a DEM, and where it has no height.
+    """
+    if scene.heights is None:
+        return np.zeros(scene.grid.shape, np.bool_)
+    ratio = max(1, round(COARSE_M / scene.grid.resolution))
+    heights = np.ascontiguousarray(scene.heights[::ratio, ::ratio])
+    zenith, azimuth = mean_angles(scene.sun)
+    rise = scene.grid.resolution * ratio / math.tan(math.radians(zenith)) if zenith > 0 else 1e9
+    turn = math.radians(azimuth)
+    highest = float(np.nanmax(heights)) if np.isfinite(heights).any() else 0.0
+    shaded = _cast(heights, -math.cos(turn), math.sin(turn), rise, highest)
+    rows, columns = scene.grid.shape
+    return shaded.repeat(ratio, 0).repeat(ratio, 1)[:rows, :columns]
+
+
+@njit(cache=True, nogil=True)
+def _cast(
+    heights: npt.NDArray[np.float32], down: float, along: float, rise: float, highest: float
+) -> npt.NDArray[np.bool_]:
+    """Walk from each pixel towards the sun, one pixel a step, until above every summit."""
+    rows, columns = heights.shape
+    shaded = np.zeros((rows, columns), np.bool_)
+    for row in range(rows):
+        for column in range(columns):
+            ray = heights[row, column]
+            step = 0
+            while ray == ray and ray < highest:
+                step += 1
+                ray += rise
+                r = int(round(row + step * down))
+                c = int(round(column + step * along))
+                if r < 0 or c < 0 or r >= rows or c >= columns:
+                    break
+                if heights[r, c] > ray:
+                    shaded[row, column] = True
+                    break
+    return shaded
