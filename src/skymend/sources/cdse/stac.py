@@ -23,7 +23,7 @@ class StacCatalogue(StacApi):
     service = Service(
         PROVIDER,
         ENDPOINTS["cdse.stac"],
-        {name: c.stac for name, c in COLLECTIONS.items() if c.stac is not None},
+        {name: (c.stac,) for name, c in COLLECTIONS.items() if c.stac is not None},
         page=200,
     )
 
@@ -31,9 +31,9 @@ class StacCatalogue(StacApi):
         self, collection: str, area: Area | None, period: Period | None, filters: Filters
     ) -> pystac.ItemCollection:
         """Find items (see :class:`skymend.sources.protocol.Source`)."""
-        theirs = self._collection(collection)
+        theirs = self.theirs(collection)
         asked: dict[str, Any] = {
-            "collections": [theirs],
+            "collections": list(theirs),
             "limit": self.service.page,
             "sortby": [{"field": "properties.datetime", "direction": "asc"}],
         }
@@ -41,7 +41,7 @@ class StacCatalogue(StacApi):
             asked["intersects"] = area.geojson()
         if period is not None:
             asked["datetime"] = interval(period)
-        tests = list(comparisons(theirs, filters))
+        tests = list(comparisons(collection, filters))
         if tests:
             asked |= {"filter": {"op": "and", "args": tests}, "filter_lang": "cql2-json"}
         with self._errors():
