@@ -89,7 +89,7 @@ class Settings:
     connections : most connections at once to one provider; its own cap may be lower.
     """
 
-    endpoints: Mapping[str, str] = MappingProxyType({})
+    endpoints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     credentials: Credentials = field(default_factory=Credentials)
     cache: Path = field(default_factory=default_cache)
     timeout_s: float = 60.0

@@ -1,0 +1,252 @@
+"""From the assets of an item to verified files: which assets, which addresses, where they go."""
+
+from __future__ import annotations
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from skymend.core.errors import AnswerError, ConfigError
+from skymend.core.files import write_json
+from skymend.products.stac_item import asset_name
+from skymend.sources.naming import PRODUCT
+from skymend.sources.protocol import Settings, digests_of, size_of
+
+if TYPE_CHECKING:
+    import pystac
+
+    from skymend.sources.transfer import Digest, Limits, Progress, Receipt, Remote, Signer
+    from skymend.sources.transfer.types import Kind, Orders
+
+_PICTURES = {"thumbnail", "overview", "visual", "tiles"}
+_WEB_PAGES = {"text/html", "application/vnd.stac.tilejson+json"}
+_CODES = {"md5": "d501", "sha1": "11", "sha256": "12", "sha512": "13", "sha3-256": "16"}
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """How one provider lets files out.
+
+    Parameters
+    ----------
+    provider : whose limits count.
+    settings : cache, patience and connections.
+    signer : what signs the requests, None for open files.
+    limits : what the provider allows, None for no limit.
+    progress : is told how it goes, None for nobody.
+    orders : brings back offline files, None if the provider cannot.
+    """
+
+    provider: str
+    settings: Settings
+    signer: Signer | None = None
+    limits: Limits | None = None
+    progress: Progress | None = None
+    orders: Orders | None = None
+
+    def bring(self, remotes: Sequence[Remote], destination: Path) -> tuple[Receipt, ...]:
+        """Download files into one folder through the transfer engine."""
+        from skymend.sources.transfer import (
+            Ledger,
+            TransferOptions,
+            anonymous,
+            download_all,
+            silent,
+        )
+
+        table = {} if self.limits is None else {self.provider: self.limits}
+        most = self.limits.connections if self.limits and self.limits.connections else 64
+        return download_all(
+            remotes,
+            destination,
+            signer=self.signer or anonymous(),
+            options=TransferOptions(
+                connections=min(self.settings.connections, most), stall_s=self.settings.timeout_s
+            ),
+            ledger=Ledger(self.settings.cache / "ledger", table),
+            progress=self.progress or silent,
+            orders=self.orders,
+        )
+
+
+class BasicSigner:
+    """Sends a name and password with each request (RFC 7617), to the first host only."""
+
+    def __init__(self, login: Mapping[str, str]) -> None:
+        raw = f"{login['username']}:{login['password']}".encode()
+        self._value = f"Basic {base64.b64encode(raw).decode()}"
+
+    def headers(self, remote: Remote, *, refresh: bool) -> Mapping[str, str]:
+        """Return the header."""
+        return {"Authorization": self._value}
+
+    def url(self, remote: Remote, *, refresh: bool) -> str:
+        """Return the address as it is."""
+        return remote.url
+
+
+class HeaderSigner:
+    """Sends fixed headers, such as a key, with each request, to the first host only."""
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        self._headers = dict(headers)
+
+    def headers(self, remote: Remote, *, refresh: bool) -> Mapping[str, str]:
+        """Return the headers."""
+        return self._headers
+
+    def url(self, remote: Remote, *, refresh: bool) -> str:
+        """Return the address as it is."""
+        return remote.url
+
+
+def fetch_assets(
+    item: pystac.Item, names: Sequence[str], destination: Path, door: Door
+) -> tuple[Receipt, ...]:
+    """Fetch assets of an item.
+
+    An item with a whole product is fetched into ``destination``; one with a file for each band
+    into ``destination/<item>``, beside a copy of the item whose assets are those files.
+
+    Raises
+    ------
+    ConfigError
+        if the item has no such asset.
+    """
+    keys = choose(item, names)
+    folder = destination / _safe(item.id)
+    if keys == [PRODUCT]:
+        return door.bring([remote_of(item, PRODUCT, door.provider)], destination)
+    remotes = [remote_of(item, key, door.provider) for key in keys]
+    _refuse_twins(item, remotes)
+    receipts = door.bring(remotes, folder)
+    paths = {key: receipt.path for key, receipt in zip(keys, receipts, strict=True)}
+    write_item(item, paths, folder)
+    return receipts
+
+
+def choose(item: pystac.Item, names: Sequence[str]) -> list[str]:
+    """Return the keys of the assets asked for; ``B04`` finds ``red`` or ``B04_10m`` too.
+
+    Without names: the whole product if there is one, else all data and metadata.
+    """
+    if not names:
+        return [PRODUCT] if PRODUCT in item.assets else _all_data(item)
+    return [_key(item, name) for name in dict.fromkeys(names)]
+
+
+def _key(item: pystac.Item, name: str) -> str:
+    if name in item.assets:
+        return name
+    alike = [
+        (asset_name(key, asset.to_dict()), key)
+        for key, asset in item.assets.items()
+        if not _PICTURES & set(asset.roles or ())
+    ]
+    finest = sorted((size, key) for (band, size), key in alike if band == name)
+    if finest:
+        return str(finest[0][1])
+    raise ConfigError(
+        where=f"item {item.id}",
+        expected=f"an asset {name}",
+        found=", ".join(sorted(item.assets)) or "no asset",
+        fix="ask for one that it has",
+    )
+
+
+def _all_data(item: pystac.Item) -> list[str]:
+    keys = [
+        key
+        for key, asset in item.assets.items()
+        if not _PICTURES & set(asset.roles or ())
+        and asset.media_type not in _WEB_PAGES
+        and key not in {"thumbnail", "visual", "preview", "index", "tilejson", "rendered_preview"}
+    ]
+    if keys:
+        return keys
+    raise AnswerError(
+        where=f"item {item.id}",
+        expected="assets with data",
+        found=", ".join(sorted(item.assets)) or "no asset",
+        fix="choose another collection; this one holds pictures only",
+    )
+
+
+def remote_of(item: pystac.Item, key: str, provider: str) -> Remote:
+    """Return an asset as a file to download."""
+    from skymend.sources.transfer import Remote
+
+    asset = item.assets[key]
+    name = str(asset.extra_fields.get("file:local_path") or _file_name(asset.href))
+    return Remote(
+        url=asset.href,
+        provider=provider,
+        name=_safe(name.rsplit("/", 1)[-1]),
+        size=size_of(asset),
+        digests=digests_of(asset),
+        kind=_kind(name, asset.media_type or ""),
+        online=asset.extra_fields.get("storage:tier", "online") != "offline",
+    )
+
+
+def _file_name(href: str) -> str:
+    return urlsplit(href).path.rstrip("/").rsplit("/", 1)[-1] or "file"
+
+
+def _safe(name: str) -> str:
+    return re.sub(r"[^\w.+-]", "_", name).lstrip(".") or "file"
+
+
+def _kind(name: str, media_type: str) -> Kind:
+    suffix = name.lower().rsplit(".", 1)[-1]
+    if suffix == "zip" or media_type == "application/zip":
+        return "safe-zip" if re.match(r"S[12][A-D]_", name) else "zip"
+    if suffix in {"tif", "tiff"} or "geotiff" in media_type:
+        return "geotiff"
+    if suffix == "hdf":
+        return "hdf"
+    return "xml" if suffix in {"xml", "eof"} else "file"
+
+
+def _refuse_twins(item: pystac.Item, remotes: Sequence[Remote]) -> None:
+    names = [r.name for r in remotes]
+    twins = sorted({n for n in names if names.count(n) > 1})
+    if twins:
+        raise AnswerError(
+            where=f"item {item.id}",
+            expected="assets with different file names",
+            found=f"two called {twins[0]}",
+            fix="ask for one of them by its name",
+        )
+
+
+def write_item(item: pystac.Item, paths: dict[str, Path], folder: Path) -> Path:
+    """Write a copy of an item whose assets are local files, as the STAC reader opens it."""
+    document = plain(item)
+    document["links"] = []
+    document["assets"] = {
+        key: {**document["assets"][key], "href": path.relative_to(folder).as_posix()}
+        for key, path in paths.items()
+    }
+    target = folder / f"{_safe(item.id)}.json"
+    write_json(target, document)
+    return target
+
+
+def plain(item: pystac.Item) -> dict[str, Any]:
+    """Return an item as a JSON document."""
+    document: dict[str, Any] = json.loads(
+        json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False))
+    )
+    return document
+
+
+def multihash(digest: Digest) -> str:
+    """Write a digest as ``file:checksum`` of the STAC file extension (multihash, hexadecimal)."""
+    code = _CODES[digest.algorithm] if digest.algorithm != "blake3" else "1e"
+    return f"{code}{len(digest.value) // 2:02x}{digest.value}"

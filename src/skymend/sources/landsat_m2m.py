@@ -1,0 +1,394 @@
+"""USGS Machine-to-Machine (M2M): Landsat Collection 2, level 1 and 2.
+
+Endpoint ``landsat-m2m``: the JSON API. The login is a ``username`` and an application ``token``
+(made in the ERS profile, for accounts with M2M access). Files have no published digest here, so
+their size is what can be checked; the requester-pays bucket (provider ``usgs-landsat``) states
+SHA-512.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from skymend.core.errors import AccessError, ConfigError, RetryableError, SkymendError
+from skymend.sources import naming
+from skymend.sources.answers import field, malformed
+from skymend.sources.fetching import Door
+from skymend.sources.json_client import JsonClient
+from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
+
+if TYPE_CHECKING:
+    import pystac
+
+    from skymend.sources.area import Area
+    from skymend.sources.transfer import Progress, Receipt, Remote
+
+URL = "https://m2m.cr.usgs.gov/api/api/json/stable"
+PAGE = 1000
+
+_DATASETS = {
+    "landsat-c2-l1": ("landsat_ot_c2_l1", "landsat_etm_c2_l1", "landsat_tm_c2_l1"),
+    "landsat-c2-l2": ("landsat_ot_c2_l2", "landsat_etm_c2_l2", "landsat_tm_c2_l2"),
+}
+_SENSORS = {"landsat-8": "_ot_", "landsat-9": "_ot_", "landsat-7": "_etm_"}
+_EXPIRED = {"AUTH_EXPIRED", "AUTH_INVALID", "AUTH_KEY_INVALID", "UNAUTHORIZED_USER"}
+_NOT_ALLOWED = {"AUTH_UNAUTHORIZED", "DATASET_AUTH", "DOWNLOAD_UNAUTHORIZED"}
+_BUSY = {"RATE_LIMIT", "RATE_LIMIT_USER_DL", "SERVER_ERROR", "SERVICE_UNAVAILABLE", "UNKNOWN"}
+_TIMES = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y:%j:%H:%M:%S.%f", "%Y/%m/%d %H:%M:%S")
+_POLLS = 20
+
+
+class M2M:
+    """The JSON API: one session, opened when first needed and again when it ends.
+
+    Parameters
+    ----------
+    settings : endpoint, login and patience.
+    sleep : waits while files are prepared; tests put their own.
+    """
+
+    def __init__(self, settings: Settings, sleep: Callable[[float], None] = time.sleep) -> None:
+        self.url = settings.endpoint("landsat-m2m", URL)
+        self.sleep = sleep
+        self._settings = settings
+        self._key = ""
+
+    def call(self, name: str, **body: Any) -> Any:
+        """Call a method of the API and return the ``data`` of its answer.
+
+        Raises
+        ------
+        AccessError
+            if the login or the account's permissions do not suffice.
+        RetryableError
+            if the API is busy.
+        AnswerError
+            if it refuses the call for another reason.
+        """
+        for fresh in (not self._key, True):
+            if fresh:
+                self._key = str(self._login())
+            try:
+                return self._data(name, self._client(self._key).post(f"{self.url}/{name}", body))
+            except _ExpiredError:
+                continue
+            except AccessError:
+                if fresh:
+                    raise
+        raise AccessError(
+            where=f"landsat-m2m: {name}",
+            expected="a session that M2M accepts",
+            found="a new session refused at once",
+            fix="check that the account has M2M access (ERS profile, access control)",
+        )
+
+    def _login(self) -> Any:
+        login = self._settings.credentials.find("landsat-m2m", ["username", "token"])
+        body = {"username": login["username"], "token": login["token"]}
+        try:
+            return self._data("login-token", self._client("").post(f"{self.url}/login-token", body))
+        except _ExpiredError as error:
+            raise AccessError(
+                where="landsat-m2m: login-token",
+                expected="a username and an application token",
+                found=login.hide(str(error)),
+                fix="make a token in the ERS profile (application tokens, scope M2M API)",
+            ) from None
+
+    def _client(self, key: str) -> JsonClient:
+        headers = {"X-Auth-Token": key} if key else {}
+        return JsonClient("landsat-m2m", self._settings.timeout_s, headers, sleep=self.sleep)
+
+    def _data(self, name: str, answer: Mapping[str, Any]) -> Any:
+        code = answer.get("errorCode")
+        where = f"landsat-m2m: {name}"
+        if not code:
+            if "data" not in answer:
+                raise malformed(where, "an envelope with field 'data'", repr(dict(answer))[:60])
+            return answer["data"]
+        said = f"{code}: {str(answer.get('errorMessage') or '')[:160]}"
+        if code in _EXPIRED:
+            raise _ExpiredError(said)
+        if code in _NOT_ALLOWED:
+            fix = "ask for the access in the ERS profile"
+            raise AccessError(where=where, expected="the permission", found=said, fix=fix)
+        if code in _BUSY:
+            raise RetryableError(where=where, expected="data", found=said, fix="try again later")
+        raise malformed(where, "data", said)
+
+
+class _ExpiredError(Exception):
+    """The session has ended; a new login may help."""
+
+
+class LandsatM2M:
+    """Landsat 4 to 9, Collection 2, as bundles (tar) or single bands."""
+
+    name = "landsat-m2m"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.api = M2M(settings)
+
+    def collections(self) -> tuple[str, ...]:
+        """Name the collections."""
+        return tuple(_DATASETS)
+
+    def search(
+        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+    ) -> pystac.ItemCollection:
+        """Find items (see :class:`skymend.sources.protocol.Source`)."""
+        require_collection(self.name, collection, self.collections())
+        found = (
+            item
+            for dataset in _datasets(collection, filters)
+            for scene in _scene_filters(area, period, filters)
+            for item in self._items(dataset, scene, collection)
+            if _within(item, area, period)
+        )
+        return naming.collect(found, filters)
+
+    def fetch(
+        self,
+        item: pystac.Item,
+        assets: Sequence[str],
+        destination: Path,
+        progress: Progress | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Fetch the bundle (tar), or the single files whose names end like the assets.
+
+        Assets are named as Landsat's files end: ``SR_B4``, ``QA_PIXEL``, ``MTL.xml``; bands of
+        an item go into ``destination/<item>``.
+        """
+        remotes = self._remotes(item, assets)
+        folder = destination / item.id if assets else destination
+        return Door(self.name, self.settings, None, None, progress).bring(remotes, folder)
+
+    def check(self) -> tuple[Finding, ...]:
+        """Log in and ask what the account may do."""
+        try:
+            granted = self.api.call("permissions")
+        except SkymendError as error:
+            return (Finding(self.name, False, str(error)),)
+        if "download" in (granted or ()):
+            return (Finding(self.name, True, "the account may search and download"),)
+        sentence = "the account may not download: ask for M2M access in the ERS profile"
+        return (Finding(self.name, False, sentence),)
+
+    def _items(
+        self, dataset: str, scene: Mapping[str, Any], collection: str
+    ) -> Iterator[pystac.Item]:
+        where = f"{self.api.url}/scene-search"
+        start = 1
+        while True:
+            data = self.api.call(
+                "scene-search",
+                datasetName=dataset,
+                maxResults=PAGE,
+                startingNumber=start,
+                metadataType="full",
+                sceneFilter=dict(scene),
+            )
+            results = field(data, "results", list, where)
+            for i in range(len(results)):
+                yield _item(data, i, dataset, collection, where)
+            total = field(data, "totalHits", int, where)
+            start += len(results)
+            if not results or start > total:
+                return
+
+    def _remotes(self, item: pystac.Item, assets: Sequence[str]) -> list[Remote]:
+        dataset = str(item.properties["m2m:dataset"])
+        entity = str(item.properties["m2m:entity_id"])
+        options = self.api.call("download-options", datasetName=dataset, entityIds=[entity])
+        chosen = _chosen(options, item.id, assets, f"{self.api.url}/download-options")
+        urls = self._addresses(chosen, item.id)
+        return [_remote(option, urls) for option in chosen]
+
+    def _addresses(self, chosen: Sequence[Mapping[str, Any]], identifier: str) -> dict[str, str]:
+        """Order the files and wait until each has an address; keys are entity ids."""
+        wanted = [{"entityId": c["entityId"], "productId": c["id"]} for c in chosen]
+        names = sorted(str(c["entityId"]) for c in chosen)
+        digest = hashlib.sha256("/".join([identifier, *names]).encode()).hexdigest()
+        label = f"skymend-{digest[:16]}"
+        where = f"{self.api.url}/download-request"
+        data = self.api.call("download-request", downloads=wanted, label=label)
+        ready = _ready(field(data, "availableDownloads", list, where, default=[]), where, names)
+        # A file ordered before keeps the label of that order.
+        earlier = field(data, "duplicateProducts", dict, where, default={}).values()
+        labels = sorted({label, *map(str, earlier)})
+        for attempt in range(_POLLS):
+            if len(ready) >= len(chosen):
+                return ready
+            if attempt:
+                self.api.sleep(min(5.0 * attempt, 30.0))
+            for known in labels:
+                ready |= self._retrieved(known, names)
+        raise RetryableError(
+            where=f"landsat-m2m: {identifier}",
+            expected=f"addresses of {len(chosen)} files",
+            found=f"{len(ready)}; USGS is still preparing the rest",
+            fix="run again in some minutes",
+        )
+
+    def _retrieved(self, label: str, entities: Sequence[str]) -> dict[str, str]:
+        where = f"{self.api.url}/download-retrieve"
+        data = self.api.call("download-retrieve", label=label)
+        found: dict[str, str] = {}
+        for group in ("available", "requested"):
+            found |= _ready(field(data, group, list, where, default=[]), where, entities)
+        return found
+
+
+def _datasets(collection: str, filters: Filters) -> tuple[str, ...]:
+    sensor = _SENSORS.get(filters.platform or "", "_tm_" if filters.platform else "_")
+    return tuple(d for d in _DATASETS[collection] if sensor in d)
+
+
+def _scene_filters(
+    area: Area | None, period: Period | None, filters: Filters
+) -> Iterator[dict[str, Any]]:
+    """Yield one filter for each polygon of the area: the API takes single polygons."""
+    from shapely.geometry import mapping
+
+    scene: dict[str, Any] = {}
+    if period is not None:
+        start, end = (moment.date().isoformat() for moment in period)
+        scene["acquisitionFilter"] = {"start": start, "end": end}
+    if filters.cloud_cover_max is not None:
+        most = int(-(-filters.cloud_cover_max // 1))
+        scene["cloudCoverFilter"] = {"min": 0, "max": most, "includeUnknown": False}
+    if area is None:
+        yield scene
+        return
+    for part in area.shape.geoms:
+        polygon = {"filterType": "geojson", "geoJson": dict(mapping(part))}
+        yield {**scene, "spatialFilter": polygon}
+
+
+def _within(item: pystac.Item, area: Area | None, period: Period | None) -> bool:
+    """Tell whether an item answers; a time known only to the day counts with the whole day."""
+    from shapely.geometry import shape
+
+    if period is not None and item.datetime is not None:
+        by_day = item.properties.get("m2m:day_only", False)
+        last = item.datetime + timedelta(days=1 if by_day else 0)
+        if last < period[0] or item.datetime > period[1]:
+            return False
+    return area is None or item.geometry is None or area.intersects(shape(item.geometry))
+
+
+def _item(data: Any, number: int, dataset: str, collection: str, where: str) -> pystac.Item:
+    place = f"results.{number}"
+    name = field(data, f"{place}.displayId", str, where)
+    exact = _start_time(field(data, f"{place}.metadata", list, where, default=[]))
+    day = field(data, f"{place}.temporalCoverage.startDate", str, where)
+    footprint = "spatialCoverage" if _has(data, number, "spatialCoverage") else "spatialBounds"
+    cloud = str(field(data, place, dict, where).get("cloudCover"))
+    properties: dict[str, Any] = {
+        "datetime": exact or day,
+        "m2m:dataset": dataset,
+        "m2m:entity_id": field(data, f"{place}.entityId", str, where),
+    }
+    if exact is None:
+        properties["m2m:day_only"] = True
+    if cloud not in ("None", "-1", ""):
+        properties["eo:cloud_cover"] = cloud
+    feature = {
+        "id": name,
+        "geometry": field(data, f"{place}.{footprint}", dict, where),
+        "properties": properties,
+        "assets": {
+            naming.PRODUCT: {
+                "href": f"{URL.rsplit('/', 4)[0]}/{dataset}/{name}",
+                "type": "application/x-tar",
+                "roles": ["data"],
+            }
+        },
+    }
+    return naming.harmonise(feature, collection, LandsatM2M.name, where=where)
+
+
+def _has(data: Any, number: int, name: str) -> bool:
+    return isinstance(data["results"][number].get(name), dict)
+
+
+def _start_time(metadata: Sequence[Any]) -> str | None:
+    """Return the metadata field "Start Time" in ISO 8601, None where there is none."""
+    for entry in metadata:
+        if isinstance(entry, dict) and "Start Time" in str(entry.get("fieldName")):
+            for form in _TIMES:
+                try:
+                    text = str(entry.get("value"))[:26]
+                    return datetime.strptime(text, form).isoformat()
+                except ValueError:
+                    continue
+    return None
+
+
+def _chosen(options: Any, name: str, assets: Sequence[str], where: str) -> list[Mapping[str, Any]]:
+    if not isinstance(options, list):
+        raise malformed(where, "a list in field 'data'", repr(options)[:60])
+    bundles = [o for o in options if "bundle" in str(o.get("productName", "")).lower()]
+    open_bundles = [o for o in bundles if o.get("available")]
+    if not assets:
+        if open_bundles:
+            return open_bundles[:1]
+        raise _not_offered(name, "the product bundle", [str(o.get("productName")) for o in options])
+    files = [f for o in options for f in o.get("secondaryDownloads") or () if f.get("available")]
+    found = {asset: _ending(files, asset) for asset in assets}
+    missing = [asset for asset, file in found.items() if file is None]
+    if missing:
+        known = sorted({str(f.get("displayId")).removeprefix(f"{name}_") for f in files})
+        raise _not_offered(name, f"files {' and '.join(missing)}", known)
+    return [file for file in found.values() if file is not None]
+
+
+def _ending(files: Sequence[Mapping[str, Any]], asset: str) -> Mapping[str, Any] | None:
+    ends = (f"_{asset}.TIF".upper(), f"_{asset}".upper())
+    return next((f for f in files if str(f.get("displayId", "")).upper().endswith(ends)), None)
+
+
+def _not_offered(name: str, what: str, offered: Sequence[str]) -> ConfigError:
+    return ConfigError(
+        where=f"landsat-m2m: {name}",
+        expected=what,
+        found=", ".join(offered)[:200] or "nothing to download",
+        fix="ask for what is offered; some products must be ordered at EarthExplorer first",
+    )
+
+
+def _ready(entries: Sequence[Any], where: str, wanted: Sequence[str]) -> dict[str, str]:
+    """Return address by entity id of the entries that are ready.
+
+    An order's own answer may leave out the id; then only a single file can be told.
+    """
+    ready = {}
+    for i in range(len(entries)):
+        url = field({"list": entries}, f"list.{i}.url", str, where, default="")
+        entity = field({"list": entries}, f"list.{i}.entityId", str, where, default="")
+        if not entity and len(wanted) == len(entries) == 1:
+            entity = wanted[0]
+        if entity in wanted and url.startswith(("http://", "https://")):
+            ready[entity] = url
+    return ready
+
+
+def _remote(option: Mapping[str, Any], urls: Mapping[str, str]) -> Remote:
+    from skymend.sources.transfer import Remote
+
+    name = str(option["displayId"])
+    size = option.get("filesize")
+    is_bundle = "bundle" in str(option.get("productName", "")).lower()
+    return Remote(
+        url=urls[str(option["entityId"])],
+        provider=LandsatM2M.name,
+        name=f"{name}.tar" if is_bundle else name,
+        size=size if isinstance(size, int) and size > 0 else None,
+        kind="geotiff" if name.upper().endswith(".TIF") else "file",
+    )

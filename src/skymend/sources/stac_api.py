@@ -1,0 +1,232 @@
+"""Any STAC API: searched through pystac-client, its assets fetched by the transfer engine.
+
+Endpoint ``stac-api``: the landing page of the API. It has no default.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError, SkymendError
+from skymend.sources import answers, naming
+from skymend.sources.fetching import Door, fetch_assets
+from skymend.sources.protocol import (
+    Filters,
+    Finding,
+    Period,
+    Settings,
+    interval,
+    require_collection,
+)
+
+if TYPE_CHECKING:
+    import pystac
+
+    from skymend.sources.area import Area
+    from skymend.sources.transfer import Limits, Progress, Receipt, Signer
+
+_RETRIED = (429, 500, 502, 503, 504)
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What one STAC API is like.
+
+    Parameters
+    ----------
+    name : the provider.
+    url : its landing page; empty where the user must give it.
+    collections : skymend's name of each collection -> the provider's collections that hold it;
+        empty takes any name as it is.
+    page : items asked for at once.
+    query : whether it knows the query extension, so that clouds are filtered at the server.
+    """
+
+    name: str
+    url: str = ""
+    collections: Mapping[str, tuple[str, ...]] = field(default_factory=lambda: MappingProxyType({}))
+    page: int = 100
+    query: bool = False
+
+
+class StacApi:
+    """A provider that speaks STAC API."""
+
+    service = Service("stac-api")
+    limits: Limits | None = None
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.name = self.service.name
+
+    def collections(self) -> tuple[str, ...]:
+        """Name the collections: those of the table, else all that the API lists."""
+        if self.service.collections:
+            return tuple(self.service.collections)
+        with self._errors():
+            return tuple(sorted(c.id for c in self._client().get_collections()))
+
+    def search(
+        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+    ) -> pystac.ItemCollection:
+        """Find items (see :class:`skymend.sources.protocol.Source`)."""
+        theirs = list(self.theirs(collection))
+        asked: dict[str, Any] = {"collections": theirs, "limit": self.service.page}
+        if area is not None:
+            asked["intersects"] = area.geojson()
+        if period is not None:
+            asked["datetime"] = interval(period)
+        if self.service.query and filters.cloud_cover_max is not None:
+            asked["query"] = {"eo:cloud_cover": {"lte": filters.cloud_cover_max}}
+        with self._errors():
+            return naming.collect(self._items(collection, asked), filters)
+
+    def fetch(
+        self,
+        item: pystac.Item,
+        assets: Sequence[str],
+        destination: Path,
+        progress: Progress | None = None,
+    ) -> tuple[Receipt, ...]:
+        """Fetch assets into ``destination/<item>``, beside a copy of the item that names them."""
+        return fetch_assets(item, assets, destination, self._door(item, progress))
+
+    def check(self) -> tuple[Finding, ...]:
+        """Open the landing page and say what is there."""
+        try:
+            with self._errors():
+                title = self._client().title or "a STAC API"
+        except SkymendError as error:
+            return (Finding(self.name, False, str(error)),)
+        return (Finding(self.name, True, f"{self._url()} answers: {title}"),)
+
+    def document(self, feature: dict[str, Any], collection: str) -> pystac.Item:
+        """Return a feature of the API as item in skymend's words."""
+        return naming.harmonise(feature, collection, self.name, where=self._where())
+
+    def signer(self, item: pystac.Item) -> Signer | None:
+        """Return what signs the requests for an item's assets; None for open ones."""
+        return None
+
+    def headers(self) -> dict[str, str]:
+        """Return the headers of search requests."""
+        return {}
+
+    def _door(self, item: pystac.Item, progress: Progress | None) -> Door:
+        return Door(self.name, self.settings, self.signer(item), self.limits, progress)
+
+    def theirs(self, collection: str) -> tuple[str, ...]:
+        """Return the provider's names of a collection."""
+        table = self.service.collections
+        if not table:
+            return (collection,)
+        return table[require_collection(self.name, collection, tuple(table))]
+
+    def _items(self, collection: str, asked: dict[str, Any]) -> Iterator[pystac.Item]:
+        seen: set[str] = set()
+        for page in self._client().search(method="POST", **asked).pages_as_dicts():
+            items = [self.document(f, collection) for f in self._features(page)]
+            fresh = [i for i in items if i.id not in seen]
+            if not fresh:
+                raise answers.malformed(
+                    self._where(), "new items in field 'features' of the next page", "the same"
+                )
+            seen |= {i.id for i in fresh}
+            yield from fresh
+
+    def _features(self, page: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        count = len(answers.field(page, "features", list, self._where()))
+        for i in range(count):
+            yield answers.field(page, f"features.{i}", dict, self._where())
+
+    def _client(self) -> Any:
+        from pystac_client import Client
+        from pystac_client.stac_api_io import StacApiIO
+        from urllib3.util import Retry
+
+        patience = Retry(
+            total=4,
+            backoff_factor=0.25,
+            status_forcelist=_RETRIED,
+            allowed_methods=None,
+            retry_after_max=30,
+            raise_on_status=False,
+        )
+        io = StacApiIO(
+            headers=self.headers(), timeout=self.settings.timeout_s, max_retries=patience
+        )
+        io.read_json = self._strict(io.read_json)
+        return Client.open(self._url(), stac_io=io)
+
+    def _strict(self, read: Callable[..., Any]) -> Callable[..., Any]:
+        """Refuse what pystac-client would take for an empty last page."""
+
+        def read_strictly(source: Any, *arguments: Any, **options: Any) -> Any:
+            try:
+                document = read(source, *arguments, **options)
+            except ValueError:
+                raise answers.malformed(self._where(), "a JSON object", "something else") from None
+            if not isinstance(document, dict):
+                raise answers.malformed(self._where(), "a JSON object", repr(document)[:60])
+            if str(getattr(source, "href", source)).split("?")[0].endswith("/search"):
+                answers.field(document, "features", list, self._where())
+            return document
+
+        return read_strictly
+
+    def _url(self) -> str:
+        url = self.settings.endpoint(self.name, self.service.url)
+        if not url:
+            raise ConfigError(
+                where=f"endpoint {self.name!r}",
+                expected="the landing page of the STAC API",
+                found="no address",
+                fix=f"set the endpoint {self.name!r} of the source to its URL",
+            )
+        return url
+
+    def _where(self) -> str:
+        return f"{self.name}: {self._url()}"
+
+    def _errors(self) -> _Errors:
+        return _Errors(self.name, self._url())
+
+
+class _Errors:
+    """Turns the errors of pystac-client into skymend's."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self._name = name
+        self._url = url
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
+        from pystac.errors import STACError
+        from pystac_client.exceptions import APIError
+
+        if isinstance(error, APIError):
+            raise self._of_api(error) from error
+        if isinstance(error, (STACError, KeyError)):
+            raise answers.malformed(
+                f"{self._name}: {self._url}", "a STAC API", f"{type(error).__name__}: {error}"
+            ) from error
+
+    def _of_api(self, error: Any) -> SkymendError:
+        status = getattr(error, "status_code", None)
+        said = " ".join(str(error).split())[:160]
+        where = f"{self._name}: {self._url}"
+        if status in (401, 403):
+            fix = "check the login of the provider; `skymend doctor` tells more"
+            return AccessError(where=where, expected="access", found=said, fix=fix)
+        if status is None or status in _RETRIED:
+            return RetryableError(
+                where=where, expected="an answer", found=said, fix="try again later"
+            )
+        fix = "check collection and filters; the service may also have changed"
+        return AnswerError(where=where, expected="items", found=f"status {status}: {said}", fix=fix)
