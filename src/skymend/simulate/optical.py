@@ -99,23 +99,30 @@ def slanted(shape: tuple[int, int], position: float, *, lean: float, east_side: 
 
 
 def _through(scenario: Scenario, above: Sky, ground: FloatArray) -> FloatArray:
-    """Return ground reflectance dimmed by shadows and mixed with clouds, cirrus and haze.
+    """Return ground reflectance dimmed by shadows and mixed with clouds, cirrus and haze."""
+    bands = zip(scenario.bands, ground, strict=True)
+    return np.stack([through(band, above, image) for band, image in bands])
+
+
+def through(band: str, above: Sky, ground: FloatArray) -> FloatArray:
+    """Return one band of the ground seen through a sky.
 
     In shadow only diffuse light remains: its share falls with wavelength from 0.30 in the
     blue to 0.05 in the short-wave infrared.
+
+    Parameters
+    ----------
+    ground : (rows, columns) surface reflectance.
     """
-    seen = np.empty_like(ground)
+    wavelength = _WAVELENGTH_UM[band]
     bright = 1 + 0.07 * above.whiteness + 0.25 * (above.thick - 0.8)
-    for index, band in enumerate(scenario.bands):
-        wavelength = _WAVELENGTH_UM[band]
-        diffuse = 0.05 + 0.25 * (0.492 / wavelength) ** 2
-        lit = ground[index] * (1 - (1 - diffuse) * above.shadow)
-        top = np.clip(_CLOUD_REFLECTANCE[band] * bright, 0.1, 1.5)
-        veil = 0.55 if wavelength < 1 else 0.3
-        lit = lit * (1 - above.thin) + veil * above.thin
-        hazy = lit + above.aerosol * (0.492 / wavelength) ** 1.6 * (1 - lit)
-        seen[index] = hazy * (1 - above.thick) + top * above.thick
-    return seen
+    diffuse = 0.05 + 0.25 * (0.492 / wavelength) ** 2
+    lit = ground * (1 - (1 - diffuse) * above.shadow)
+    top = np.clip(_CLOUD_REFLECTANCE[band] * bright, 0.1, 1.5)
+    veil = 0.55 if wavelength < 1 else 0.3
+    lit = lit * (1 - above.thin) + veil * above.thin
+    hazy = lit + above.aerosol * (0.492 / wavelength) ** 1.6 * (1 - lit)
+    return np.asarray(hazy * (1 - above.thick) + top * above.thick)
 
 
 def _noise(scenario: Scenario, day: date, image: FloatArray) -> FloatArray:

@@ -26,17 +26,18 @@ from skymend.simulate.landscape import (
 from skymend.simulate.optical import Image, observe
 from skymend.simulate.radar import backscatter
 from skymend.simulate.s1tiling import write_pass
-from skymend.simulate.safe_s2 import write_l2a
+from skymend.simulate.safe_s2 import write_l1c, write_l2a
 from skymend.simulate.safe_series import surface_granule
 from skymend.simulate.scenario import Scenario
 from skymend.simulate.seasons import CLEAR_CUT, CUT, FLOOD, HARVEST, PLOUGH, changes
 from skymend.simulate.spectra import reflectance
 from skymend.simulate.surface import flood_plain
 from skymend.simulate.theia import write_product
+from skymend.simulate.toa_series import toa_granule
 
 FORMATS = ("theia", "s1tiling", "dem", "stac", "truth")
 """What :func:`write` writes by default."""
-SAFE_FORMATS = ("safe-l2a",)
+SAFE_FORMATS = ("safe-l2a", "safe-l1c")
 """What it writes on request: products as the Copernicus services deliver them."""
 CHANGES_KEPT = 3
 
@@ -50,7 +51,8 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     - ``s1tiling/<tile>/``: VV and VH (float32 linear sigma nought, nodata 0);
     - ``dem/<tile>.tif``: elevation above the geoid in metres, 10 m;
     - ``stac/catalog.json``: the same images as COGs with items;
-    - ``safe/<product>.SAFE`` on request: Sentinel-2 Level-2A (``safe-l2a``);
+    - ``safe/<product>.SAFE`` on request: Sentinel-2 Level-2A (``safe-l2a``) and
+      Level-1C (``safe-l1c``);
     - ``truth/<yyyymmdd>_reflectance.tif`` and ``_labels.tif`` of every optical date (COGs,
       without clouds; labels before any mask error) and ``truth/changes.tif``: up to three
       abrupt changes per pixel inside the period as ``date_n`` (days since 1970-01-01) and
@@ -73,6 +75,9 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     if {"theia", "stac", "truth", "safe-l2a"} & set(formats):
         for day in scenario.optical_dates():
             _write_optical(folder, scenario, day, formats, catalogue)
+    if "safe-l1c" in formats:
+        for day in scenario.optical_dates():
+            write_l1c(folder / "safe", toa_granule(scenario, day))
     if {"s1tiling", "stac"} & set(formats):
         for acquisition in scenario.radar_passes():
             image = backscatter(scenario, acquisition)
