@@ -130,14 +130,18 @@ class Objects:
 
             config = Config(
                 s3={"addressing_style": "path" if self.endpoint else "auto"},
-                retries={"mode": "standard", "max_attempts": 5},
+                retries={
+                    "mode": "standard",
+                    "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "5")),
+                },
                 connect_timeout=10,
                 read_timeout=60,
                 max_pool_connections=2 * CONNECTIONS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
-            return boto3.client("s3", config=config, endpoint_url=self.endpoint)
+            # A session of our own: the shared one keeps the credentials it saw first.
+            return boto3.Session().client("s3", config=config, endpoint_url=self.endpoint)
 
     def get(self, path: str) -> Text | None:
         """Return a small object, or None if there is none."""
