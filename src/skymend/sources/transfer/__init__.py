@@ -8,6 +8,7 @@ from skymend.sources.transfer.ledger import Ledger, Limits
 from skymend.sources.transfer.progress import Moment, Progress, silent, terminal_bar
 from skymend.sources.transfer.types import (
     Orders,
+    QuarantinedError,
     Receipt,
     Remote,
     Signer,
@@ -22,6 +23,7 @@ __all__ = [
     "Moment",
     "Orders",
     "Progress",
+    "QuarantinedError",
     "Receipt",
     "Remote",
     "Signer",

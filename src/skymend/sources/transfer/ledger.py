@@ -156,7 +156,7 @@ class Ledger:
         times = struct.unpack(f"<{len(raw) // 8}d", raw[: len(raw) // 8 * 8])
         recent = sorted(t for t in times if now - _MINUTE < t <= now)
         if len(recent) >= allowed:
-            return recent[-allowed] + _MINUTE - now
+            return float(recent[-allowed]) + _MINUTE - now
         _replace(path, struct.pack(f"<{len(recent) + 1}d", *recent, now))
         return 0.0
 
@@ -193,8 +193,8 @@ class Ledger:
 
     def quarantined(self, remote: Remote) -> str | None:
         """Return why a file is quarantined, None if it is not."""
-        entry = self._quarantine().get(_identity(remote), {})
-        return entry.get("reason")
+        reason = self._quarantine().get(_identity(remote), {}).get("reason")
+        return None if reason is None else str(reason)
 
     def bad_digest(self, remote: Remote, found: str) -> bool:
         """Note a digest that was not the stated one; True if the same was found before.

@@ -64,6 +64,10 @@ class Remote:
         return public(self.url)
 
 
+class QuarantinedError(ProductError):
+    """A file came twice with the same wrong content, so it is not asked for again."""
+
+
 def public(url: str) -> str:
     """Return an address without its query, fragment and user."""
     bare = url.split("?", 1)[0].split("#", 1)[0]

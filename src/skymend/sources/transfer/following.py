@@ -1,0 +1,73 @@
+"""A digest that follows a growing part, so that it is ready when the last byte is."""
+
+from __future__ import annotations
+
+import threading
+
+from skymend.sources.transfer import digests
+from skymend.sources.transfer.part import Part
+
+_BLOCK = 2**20
+_WORTH_A_THREAD = 8 * 2**20
+
+
+class Follower:
+    """Computes the digest of a part from its beginning, as far as it has no gap.
+
+    Reads back what was just written: that comes from the page cache and keeps memory constant
+    however many connections write out of order.
+
+    Parameters
+    ----------
+    part : the part.
+    algorithm : of the digest; None computes nothing.
+    """
+
+    def __init__(self, part: Part, algorithm: str | None) -> None:
+        self._part = part
+        self._hash = digests.start(algorithm) if algorithm else None
+        self._position = 0
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def poke(self) -> None:
+        """Say that the part has grown."""
+        if self._hash is None:
+            return
+        if self._thread is None and self._part.frontier > _WORTH_A_THREAD:
+            self._thread = threading.Thread(target=self._run, name="digest", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def finish(self, total: int) -> str:
+        """Return the digest of ``total`` bytes, hexadecimal; empty without an algorithm."""
+        self.close()
+        if self._hash is None:
+            return ""
+        self._advance(total)
+        return self._hash.hexdigest()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while not self._closed:
+            self._wake.wait()
+            self._wake.clear()
+            self._advance(self._part.frontier)
+
+    def _advance(self, end: int) -> None:
+        assert self._hash is not None
+        buffer = memoryview(bytearray(min(_BLOCK, max(0, end - self._position))))
+        while self._position < end:
+            wanted = buffer[: min(_BLOCK, end - self._position)]
+            count = self._part.read_into(wanted, self._position)
+            if count == 0:
+                return
+            self._hash.update(wanted[:count])
+            self._position += count
