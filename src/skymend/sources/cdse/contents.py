@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from skymend.core.errors import ConfigError, ProductError
+from skymend.sources.archive_rules import unsafe_name
 
 if TYPE_CHECKING:
     from skymend.sources.transfer import Digest
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
 MANIFEST = "manifest.safe"
 _MAX_BYTES = 20_000_000
 
-_IMAGE = re.compile(r"_(B\d[0-9A]|SCL|TCI|AOT|WVP)(?:_(10|20|60)m)?\.(?:jp2|tiff?)$")
+_IMAGE = re.compile(
+    r"/IMG_DATA/(?:.*/)?[^/]*_(B\d[0-9A]|SCL|TCI|AOT|WVP)(?:_(10|20|60)m)?\.(?:jp2|tiff?)$"
+)
 _METADATA = re.compile(r"MTD_MSIL\w+\.xml|GRANULE/[^/]+/MTD_TL\.xml")
 _MASKS = re.compile(r"/QI_DATA/(?:MSK_(?:CLASSI|CLOUDS)_B00|[^/]*_MSK_CLOUDS_B00[^/]*)\.\w+$")
 _BAND_MASK = "/QI_DATA/MSK_"
@@ -99,11 +102,10 @@ def _digest(checksum: ElementTree.Element | None) -> Digest | None:
 
 
 def _inside(href: str, where: str) -> str:
-    path = PurePosixPath(href.removeprefix("./"))
-    parts = path.parts
-    if not parts or path.is_absolute() or ".." in parts or "\\" in href or ":" in href:
+    path = str(PurePosixPath(href.removeprefix("./")))
+    if path == "." or unsafe_name(path) is not None:
         raise _damaged(where, "paths inside the product", repr(href[:80]))
-    return str(path)
+    return path
 
 
 def choose(entries: Sequence[Entry], wanted: Sequence[str], where: str) -> tuple[Entry, ...]:
@@ -123,7 +125,7 @@ def choose(entries: Sequence[Entry], wanted: Sequence[str], where: str) -> tuple
     if not wanted:
         return tuple(entries)
     chosen = {e.path: e for e in entries if _always(e.path)}
-    if any(_IMAGE.search(e.path) and "_SCL" in e.path for e in entries):
+    if "SCL" in names(entries):
         wanted = [*wanted, "SCL"]
     for name in dict.fromkeys(wanted):
         if name == "metadata":
