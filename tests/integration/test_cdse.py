@@ -7,18 +7,26 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from skymend.core.errors import AccessError, AnswerError, ConfigError, SkipJob
+from skymend.core.errors import (
+    AccessError,
+    AnswerError,
+    ConfigError,
+    ProductError,
+    RetryableError,
+    SkipJob,
+)
 from skymend.products import safe
 from skymend.simulate import Scenario, write
 from skymend.sources.area import Area
 from skymend.sources.credentials import Credentials
+from skymend.sources.fetching import plain
 from skymend.sources.protocol import Filters, Settings
 from skymend.sources.registry import open_source
+from skymend.sources.tokens import totp
 from tests.servers import cdse
 from tests.servers.routes import Response
 
@@ -128,3 +136,215 @@ def test_a_whole_product_is_the_same_tree(way, server, tmp_path):
 
 def _tree(folder):
     return {p.relative_to(folder): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_the_account_opens_one_session_for_many_processes(products, tmp_path):
+    """Four processes whose tokens are refused: one password login, the rest is refreshed."""
+    with cdse.serve(products) as server:
+        code = (
+            "import sys, json, pathlib\n"
+            "from skymend.sources.credentials import Credentials\n"
+            "from skymend.sources.tokens import TokenChain\n"
+            "url, cache = sys.argv[1:]\n"
+            "login = {'cdse': {'username': 'someone@example.org', 'password': 'correct horse'}}\n"
+            "found = Credentials(login, {}, pathlib.Path('none'))\n"
+            "chain = TokenChain('cdse', url, 'cdse-public', found, pathlib.Path(cache))\n"
+            "tokens = []\n"
+            "for _ in range(5):\n"
+            "    tokens.append(chain.access())\n"
+            "    tokens.append(chain.access(rejected=tokens[-1]))\n"
+            "print(json.dumps(tokens))\n"
+        )
+        command = [sys.executable, "-c", code, server.endpoints["cdse.token"], str(tmp_path)]
+        running = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(4)]
+        outputs = [process.communicate(timeout=120)[0] for process in running]
+        assert all(process.returncode == 0 for process in running)
+        assert server.account.sessions == 1
+        tokens = [t for output in outputs for t in json.loads(output)]
+        assert len(tokens) == 40
+        assert set(tokens) <= set(server.account.tokens)
+        # A refused token is replaced once, for whoever comes first.
+        assert 1 <= server.account.refreshed <= 20
+
+
+def test_an_expired_token_is_renewed_in_the_middle_of_a_product(products, tmp_path):
+    with cdse.serve(products) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+        source.fetch(item, ["metadata"], tmp_path / "first")
+        server.account.tokens.clear()
+        source.fetch(item, ["B04"], tmp_path / "second")
+        assert (server.account.sessions, server.account.refreshed) == (1, 1)
+
+
+def test_too_many_sessions_are_told_and_not_asked_for_again(products, tmp_path):
+    with cdse.serve(products, account=cdse.Account(cap=0)) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+        for _ in range(3):
+            with pytest.raises(RetryableError, match="Max session number exceeded"):
+                source.fetch(item, ["B04"], tmp_path / "here")
+        assert server.count("/token") == 1
+
+
+def test_a_second_factor_is_sent_along(products, tmp_path):
+    import time
+
+    secret = "JBSWY3DPEHPK3PXP"
+    account = cdse.Account(totp=lambda: totp(secret, time.time()))
+    with cdse.serve(products, account=account) as server:
+        login = {"username": account.username, "password": account.password}
+        for extra, works in (({}, False), ({"totp_secret": secret}, True)):
+            settings = settings_of(server, tmp_path / str(works), **login, **extra)
+            finding = open_source("cdse", settings).check()[1]
+            assert finding.ok == works, finding.sentence
+            assert works or "totp_secret" in finding.sentence
+
+
+def test_without_login_one_sentence_names_the_three_places(server, tmp_path):
+    settings = replace(
+        settings_of(server, tmp_path),
+        credentials=Credentials({}, {}, tmp_path / "no-netrc"),
+    )
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    with pytest.raises(AccessError) as caught:
+        source.fetch(item, ["B04"], tmp_path / "here")
+    for place in ("argument", "SKYMEND_CDSE_USERNAME", ".netrc"):
+        assert place in str(caught.value)
+
+
+def test_a_wrong_password_shows_nowhere(server, tmp_path, caplog):
+    settings = settings_of(server, tmp_path, username="someone@example.org", password="hunter2!")
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    with pytest.raises(AccessError) as caught:
+        source.fetch(item, ["B04"], tmp_path / "here")
+    shown = f"{caught.value!r} {caught.value} {source.check()} {settings!r} {caplog.text}"
+    assert "hunter2!" not in shown
+    assert "refusal" in shown
+    cached = [p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()]
+    assert not any(b"hunter2!" in content for content in cached)
+
+
+def test_tokens_are_for_the_owner_only_and_not_in_what_is_fetched(server, settings, tmp_path):
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    source.fetch(item, ["metadata"], tmp_path / "here")
+    (file,) = (settings.cache / "tokens").glob("*.json")
+    assert file.stat().st_mode & 0o777 == 0o600
+    access = json.loads(file.read_text())["access"]
+    others = [p for p in tmp_path.rglob("*") if p.is_file() and p != file]
+    assert not any(access.encode() in p.read_bytes() for p in others)
+
+
+def test_a_withdrawn_product_fails_with_its_successor(tmp_path):
+    folder, cache = tmp_path / "products", tmp_path / "work"
+    write(folder, SCENARIO.model_copy(update={"days": 5}), formats=("safe-l2a",))
+    with cdse.serve(folder) as server:
+        settings = settings_of(server, cache)
+        (frozen,) = open_source("cdse", settings).search(L2A, area(), PERIOD, Filters())
+    newer = SCENARIO.model_copy(update={"days": 5, "baseline": "05.10"})
+    again = tmp_path / "reprocessed"
+    write(again, newer, formats=("safe-l2a",))
+    with cdse.serve(again) as server:
+        source = open_source("cdse", settings_of(server, cache))
+        (successor,) = source.search(L2A, area(), PERIOD, Filters())
+        assert successor.id != frozen.id
+        for assets in ([], ["B04"]):
+            with pytest.raises(ProductError, match=f"its successor is {successor.id}"):
+                source.fetch(frozen, assets, cache / "here")
+
+
+def test_an_offline_product_is_skipped_with_the_reason(settings, tmp_path):
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    item.properties["order:status"] = "orderable"
+    with pytest.raises(SkipJob, match="offline at cdse"):
+        source.fetch(item, ["B04"], tmp_path)
+
+
+def test_an_unknown_band_lists_those_there_are(settings, tmp_path):
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    with pytest.raises(ConfigError, match=r"expected a band B12, found AOT, B01, B02, B04, SCL"):
+        source.fetch(item, ["B12"], tmp_path)
+
+
+def test_an_item_survives_a_plan(settings, tmp_path):
+    """A plan freezes the item as JSON; what a job reads back fetches the same."""
+    import pystac
+
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    frozen = json.loads(json.dumps(plain(item)))
+    receipts = source.fetch(pystac.Item.from_dict(frozen), ["B04_60m"], tmp_path / "here")
+    assert any(r.path.name.endswith("B04_60m.jp2") for r in receipts)
+
+
+def test_a_secret_in_the_environment_is_found(server, tmp_path):
+    environment = {"CDSE_USERNAME": "someone@example.org", "SKYMEND_CDSE_PASSWORD": "correct horse"}
+    settings = replace(
+        settings_of(server, tmp_path),
+        credentials=Credentials({}, environment, tmp_path / "no-netrc"),
+    )
+    assert [f.ok for f in open_source("cdse", settings).check()] == [True, True]
+
+
+ODATA = "GET /odata/v1/Products"
+STAC = "POST /v1/search"
+
+
+@pytest.mark.parametrize(
+    ("provider", "route", "body", "field"),
+    [
+        ("cdse-odata", ODATA, {"products": []}, "'value'"),
+        ("cdse-odata", ODATA, {"value": [{"Name": "x"}]}, "'value.0.Id'"),
+        ("cdse-odata", ODATA, {"value": [{"Id": "x"}]}, "'ContentDate.Start'"),
+        (
+            "cdse-odata",
+            ODATA,
+            {"value": [{"Id": "x", "ContentDate": {"Start": "soon"}}]},
+            "'ContentDate.Start', found 'soon'",
+        ),
+        (
+            "cdse-odata",
+            ODATA,
+            {"value": [{"Id": "x", "ContentDate": {"Start": "2020-04-05T00:00:00Z"}}]},
+            "'Name'",
+        ),
+        ("cdse-odata", ODATA, b"<html>maintenance</html>", "a JSON object"),
+        ("cdse", STAC, {"items": []}, "'features'"),
+        ("cdse", STAC, {"features": [{"id": 7}]}, "'id'"),
+        ("cdse", STAC, {"features": [{"id": "x"}]}, "'properties'"),
+        ("cdse", STAC, {"features": [{"id": "x", "properties": {}}]}, "'properties.datetime'"),
+        ("cdse", STAC, b"<html>maintenance</html>", "a JSON object"),
+        ("cdse", "GET /v1/?", {"type": "Catalog"}, "'stac_version'"),
+        ("cdse", "GET /v1/?", {"type": "Catalog", "stac_version": "1.1.0"}, "'links'"),
+    ],
+)
+def test_malformed_answers_name_the_field(products, tmp_path, provider, route, body, field):
+    with cdse.serve(products, extra={route: lambda _: Response(body)}) as server:
+        source = open_source(provider, settings_of(server, tmp_path))
+        with pytest.raises(AnswerError) as caught:
+            source.search(L2A, area(), PERIOD, Filters())
+    sentence = str(caught.value)
+    assert field in sentence
+    assert "\n" not in sentence
+    assert len(sentence) < 400
+
+
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"access_token": "t"}, "'expires_in'"),
+        ({"expires_in": 600}, "'access_token'"),
+        ({"access_token": "t", "expires_in": "ten minutes"}, "'expires_in'"),
+        (b"<html>login</html>", "a JSON object"),
+    ],
+)
+def test_malformed_tokens_name_the_field(products, tmp_path, body, field):
+    with cdse.serve(products, extra={"POST /token": lambda _: Response(body)}) as server:
+        (_, login) = open_source("cdse", settings_of(server, tmp_path)).check()
+    assert not login.ok
+    assert field in login.sentence

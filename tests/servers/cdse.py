@@ -523,14 +523,15 @@ def serve(
     account = account or Account()
     products = scan(folder)
     services = _Services(products, recorded, account, page)
-    table = {
-        **(extra or {}),
+    table: dict[str, routes.Handler] = {
         "GET /v1/?": services.landing,
         "POST /v1/search": services.search,
         "GET /odata/v1/Products": services.listing,
         r"GET /odata/v1/Products\(([\w-]+)\)((?:/Nodes\([^()]*\))*)/\$value": services.value,
         "POST /token": account.answer,
     }
+    first = dict(extra or {})
+    table = first | {route: handler for route, handler in table.items() if route not in first}
     with ExitStack() as stack:
         web = stack.enter_context(routes.serve(table))
         services.url = web.url

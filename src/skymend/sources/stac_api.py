@@ -172,8 +172,12 @@ class StacApi:
                 raise answers.malformed(self._where(), "a JSON object", "something else") from None
             if not isinstance(document, dict):
                 raise answers.malformed(self._where(), "a JSON object", repr(document)[:60])
-            if str(getattr(source, "href", source)).split("?")[0].endswith("/search"):
+            address = str(getattr(source, "href", source)).split("?", maxsplit=1)[0]
+            if address.endswith("/search"):
                 answers.field(document, "features", list, self._where())
+            if address.rstrip("/") == self._url():
+                answers.field(document, "stac_version", str, self._where())
+                answers.field(document, "links", list, self._where())
             return document
 
         return read_strictly

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import SkipJob, SkymendError
-from skymend.sources import naming
+from skymend.core.errors import ProductError, SkipJob, SkymendError
+from skymend.sources import naming, versions
+from skymend.sources.answers import time_of
 from skymend.sources.cdse import odata
 from skymend.sources.cdse.access import Shelf, chain_of, has_keys
 from skymend.sources.cdse.catalogue import (
@@ -39,6 +41,10 @@ if TYPE_CHECKING:
 
     from skymend.sources.area import Area
     from skymend.sources.transfer import Limits, Progress, Receipt
+
+
+_GONE = ("status 404", "status 410")
+_AROUND = timedelta(seconds=60)
 
 
 class Cdse:
@@ -94,11 +100,25 @@ class Cdse:
 
         Raises
         ------
+        ConfigError
+            if the product has no such band.
+        ProductError
+            if the provider has withdrawn the product; the sentence names its successor.
         SkipJob
             if the product is offline: the Data Space has no order by interface.
         """
         if item.properties.get("order:status") == "orderable":
             raise SkipJob(f"{item.id} is offline at cdse, where only its workspace can order it")
+        try:
+            return self._fetch(item, assets, destination, progress)
+        except ProductError as error:
+            if error.found.startswith(_GONE):
+                raise self._gone(item, error) from error
+            raise
+
+    def _fetch(
+        self, item: pystac.Item, assets: Sequence[str], destination: Path, progress: Progress | None
+    ) -> tuple[Receipt, ...]:
         s3 = self._by_s3()
         shelf = Shelf(item, self.settings, s3=s3)
         door = Door(PROVIDER, self.settings, shelf.signer(), limits(), progress)
@@ -118,6 +138,17 @@ class Cdse:
     def _products(self, query: Mapping[str, str]) -> dict[str, Any]:
         base = self.settings.endpoint("cdse.odata", ENDPOINTS["cdse.odata"])
         return JsonClient(PROVIDER, self.settings.timeout_s).get(f"{base}/Products", query)
+
+    def _gone(self, item: pystac.Item, error: ProductError) -> ProductError:
+        """Return what to say of a product that is not there: who took its place."""
+        start, end = (_moment(item, edge) for edge in ("start_datetime", "end_datetime"))
+        tile = str(item.properties.get("grid:code") or "").removeprefix("MGRS-") or None
+        filters = Filters(platform=item.properties.get("platform"), tile=tile)
+        period = (start - _AROUND, end + _AROUND)
+        found = self.search(str(item.collection_id), None, period, filters)
+        if any(other.id == item.id for other in found):
+            return error  # the product is there; one file of it is missing
+        return versions.withdrawn(item, found)
 
     def _archive(self, shelf: Shelf, door: Door, destination: Path) -> tuple[Receipt, ...]:
         remote = shelf.archive()
@@ -189,6 +220,13 @@ def limits() -> Limits:
     from skymend.sources.transfer import Limits
 
     return Limits(CONNECTIONS, REQUESTS_PER_MINUTE, BYTES_IN_30_DAYS)
+
+
+def _moment(item: pystac.Item, key: str) -> datetime:
+    text = item.properties.get(key)
+    if text is not None:
+        return datetime.fromisoformat(str(text))
+    return time_of({key: item.datetime and item.datetime.isoformat()}, key, f"item {item.id}")
 
 
 def _touches(item: pystac.Item, area: Area | None) -> bool:
