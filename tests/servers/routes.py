@@ -52,7 +52,9 @@ class Loopback:
         return sum(1 for r in self.log if re.search(path, r.path))
 
 
-def file_response(request: Request, data: bytes, mime: str = "application/octet-stream") -> Response:
+def file_response(
+    request: Request, data: bytes, mime: str = "application/octet-stream"
+) -> Response:
     """Answer a whole file or the range asked for; If-Range with another ETag gets the whole."""
     tag = f'"{hashlib.md5(data).hexdigest()}"'
     headers = {"ETag": tag, "Accept-Ranges": "bytes", "Content-Type": mime}
@@ -86,11 +88,13 @@ def serve(routes: Mapping[str, Handler]) -> Iterator[Loopback]:
             request = Request(self.command, parts.path, query, self.headers, body)
             log.append(request)
             verb = "GET" if self.command == "HEAD" else self.command
+            answer = Response({"message": f"no route for {self.command} {parts.path}"}, 404)
             for pattern, handler in compiled:
                 match = pattern.fullmatch(f"{verb} {parts.path}")
                 if match:
-                    return self._send(handler(request, *match.groups()))
-            self._send(Response({"message": f"no route for {self.command} {parts.path}"}, 404))
+                    answer = handler(request, *match.groups())
+                    break
+            self._send(answer)
 
         do_GET = do_POST = do_HEAD = do_PUT = do_DELETE = _answer  # noqa: N815
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import base64
 import re
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,8 @@ _ORBIT = re.compile(
     r"(S1[A-D])_OPER_AUX_(?:POE|RES)ORB_OPOD_(\d{8}T\d{6})_V(\d{8}T\d{6})_(\d{8}T\d{6})\.EOF(?:\.zip)?"
 )
 _LETTERS = "ABCD"
+_LONGEST = timedelta(days=2)
+"""No orbit file is valid for longer (a precise one for 26 hours)."""
 
 
 class Asf:
@@ -139,8 +141,11 @@ class Asf:
         s3 = aws.client(self.settings, self.name, unsigned=True)
         letters = (filters.platform or "")[-1:].upper() or _LETTERS
         for letter in letters:
-            folder = f"{prefix}{_FOLDERS[collection]}/S1{letter}_OPER_"
-            for found in aws.objects(s3, bucket, folder):
+            name = _FOLDERS[collection]
+            start = f"{prefix}{name}/S1{letter}_OPER_{name}_OPOD_"
+            # Names begin with the time of making, which is never before the validity begins.
+            after = "" if period is None else f"{start}{period[0] - _LONGEST:%Y%m%d}"
+            for found in aws.objects(s3, bucket, start, after=after):
                 item = _orbit(found, collection, period)
                 if item is not None:
                     yield item

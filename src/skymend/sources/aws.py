@@ -111,32 +111,33 @@ def _login(settings: Settings, provider: str) -> Mapping[str, str]:
     return login if {"access_key", "secret_key"} <= set(login) else {}
 
 
-def objects(s3: Any, bucket: str, prefix: str, *, requester_pays: bool = False) -> Iterator[Object]:
+def objects(s3: Any, bucket: str, prefix: str, *, after: str = "") -> Iterator[Object]:
     """Yield the objects below a prefix, all pages, in the order of their keys.
+
+    ``after`` leaves out the keys up to it.
 
     Raises
     ------
     AccessError, ConfigError, RetryableError
         if the bucket is closed, absent or out of reach.
     """
-    payer = {"RequestPayer": "requester"} if requester_pays else {}
+    asked = {"Bucket": bucket, "Prefix": prefix, **({"StartAfter": after} if after else {})}
     with errors(f"s3://{bucket}/{prefix}"):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **payer)
+        pages = s3.get_paginator("list_objects_v2").paginate(**asked)
         for page in pages:
             for entry in page.get("Contents", ()):
                 etag = str(entry.get("ETag", "")).strip('"')
                 yield Object(bucket, str(entry["Key"]), int(entry["Size"]), etag)
 
 
-def head(s3: Any, url: str, *, requester_pays: bool = False) -> Object | None:
+def head(s3: Any, url: str) -> Object | None:
     """Return an object, None if there is no such key (or its owner does not say)."""
     from botocore.exceptions import ClientError
 
     bucket, key = split(url)
-    payer = {"RequestPayer": "requester"} if requester_pays else {}
     with errors(url):
         try:
-            found = s3.head_object(Bucket=bucket, Key=key, **payer)
+            found = s3.head_object(Bucket=bucket, Key=key)
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None

@@ -6,12 +6,12 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from skymend.core.errors import AnswerError, ConfigError
+from skymend.core.errors import AnswerError, ConfigError, ProductError
 from skymend.core.files import write_json
 from skymend.products.stac_item import asset_name
 from skymend.sources.naming import PRODUCT
@@ -110,8 +110,9 @@ def fetch_assets(
 ) -> tuple[Receipt, ...]:
     """Fetch assets of an item.
 
-    An item with a whole product is fetched into ``destination``; one with a file for each band
-    into ``destination/<item>``, beside a copy of the item whose assets are those files.
+    An item that is one archive is fetched and unpacked into ``destination``; one with a file for
+    each band goes into ``destination/<item>``, beside a copy of the item whose assets are those
+    files.
 
     Raises
     ------
@@ -121,13 +122,39 @@ def fetch_assets(
     keys = choose(item, names)
     folder = destination / _safe(item.id)
     if keys == [PRODUCT]:
-        return door.bring([remote_of(item, PRODUCT, door.provider)], destination)
+        (receipt,) = door.bring([remote_of(item, PRODUCT, door.provider)], destination)
+        return (unpacked(receipt, destination),)
     remotes = [remote_of(item, key, door.provider) for key in keys]
     _refuse_twins(item, remotes)
     receipts = door.bring(remotes, folder)
     paths = {key: receipt.path for key, receipt in zip(keys, receipts, strict=True)}
     write_item(item, paths, folder)
     return receipts
+
+
+def unpacked(receipt: Receipt, destination: Path) -> Receipt:
+    """Unpack a product's zip and return the receipt of its folder; other files stay as they are.
+
+    Raises
+    ------
+    ProductError
+        if the archive is hostile, or is not one folder.
+    """
+    from skymend.sources.archives import extract
+
+    if receipt.path.suffix.lower() != ".zip":
+        return receipt
+    paths = extract(receipt.path, destination)
+    tops = sorted({p.relative_to(destination).parts[0] for p in paths})
+    if len(tops) != 1:
+        raise ProductError(
+            where=receipt.path,
+            expected="an archive of one folder",
+            found=", ".join(tops[:4]) or "an empty archive",
+            fix="report it to the provider",
+        )
+    receipt.path.unlink()
+    return replace(receipt, path=destination / tops[0])
 
 
 def choose(item: pystac.Item, names: Sequence[str]) -> list[str]:

@@ -198,9 +198,13 @@ def _properties(own: dict[str, Any], facts: dict[str, Any], where: str) -> dict[
     tile = _TILE.fullmatch(str(found.get("grid:code") or found.get("s2:mgrs_tile") or ""))
     if tile:
         found["grid:code"] = f"MGRS-{tile[1]}"
-    if "s2:processing_baseline" in found:
-        found["processing:version"] = found["s2:processing_baseline"]
+    for ours, theirs in _SAME.items():
+        if theirs in found:
+            found[ours] = found[theirs]
     return found
+
+
+_SAME = {"processing:version": "s2:processing_baseline", "eopf:datastrip_id": "s2:datastrip_id"}
 
 
 def _spelled(key: str, spell: Callable[[Any], Any], value: Any, where: str) -> Any:
@@ -290,7 +294,9 @@ def _named(item: pystac.Item, filters: Filters) -> str | None:
 
 
 def _stem(name: str) -> str:
-    return name.removesuffix(".zip").removesuffix(".tar").removesuffix(".SAFE")
+    plain = name.removesuffix(".zip").removesuffix(".tar").removesuffix(".SAFE")
+    landsat = _LANDSAT.match(plain)
+    return landsat[0] if landsat else plain
 
 
 def collect(items: Iterable[pystac.Item], filters: Filters) -> pystac.ItemCollection:

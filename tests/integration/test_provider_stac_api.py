@@ -1,0 +1,219 @@
+"""Any STAC API, through pystac-client against a loopback server (hand-built answers)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError
+from skymend.products import stac as reader
+from skymend.sources.protocol import Filters
+from skymend.sources.stac_api import StacApi
+from tests.provider_case import AREA, SPRING, geotiff_of, settings
+from tests.servers.routes import Loopback, Request, Response, file_response, serve
+from tests.servers.stac import HandBuilt, feature
+
+BANDS = {"red": 4, "nir": 8}
+
+
+def _item(number: int, day: int, cloud: float) -> dict:
+    assets = {
+        name: {
+            "href": "{server}/files/" + f"{number}/{name}.tif",
+            "type": "image/tiff; application=geotiff",
+            "roles": ["data"],
+        }
+        for name in BANDS
+    }
+    assets["thumbnail"] = {"href": "{server}/files/thumb.jpg", "roles": ["thumbnail"]}
+    properties = {
+        "datetime": f"2023-04-{day:02d}T10:30:21.024Z",
+        "platform": "Sentinel-2A",
+        "eo:cloud_cover": cloud,
+        "s2:mgrs_tile": "31TFL",
+        "s2:processing_baseline": "5.09",
+        "sat:orbit_state": "DESCENDING",
+        "sat:relative_orbit": 108,
+    }
+    return feature(f"item-{number}", "made-up", (4.9, 44.9, 5.5, 45.4), properties, assets)
+
+
+@contextmanager
+def api(features: list[dict], **extra) -> Iterator[tuple[HandBuilt, Loopback]]:
+    built = HandBuilt(features)
+
+    def file(request: Request, number: str, name: str) -> Response:
+        return file_response(request, geotiff_of(int(number) * 10 + BANDS[name]), "image/tiff")
+
+    routes = {**built.routes(), r"GET /files/(\d+)/(\w+)\.tif": file, **extra}
+    with serve(routes) as server:
+        built.loopback = server
+        yield built, server
+
+
+def source(tmp_path: Path, server: Loopback) -> StacApi:
+    return StacApi(settings(tmp_path, {"stac-api": f"{server.url}/stac"}))
+
+
+def test_search_reads_all_pages_and_speaks_one_vocabulary(tmp_path):
+    with api([_item(n, n, 10.0 * n) for n in range(1, 6)]) as (_, server):
+        found = source(tmp_path, server).search("made-up", AREA, SPRING, Filters())
+        assert [i.id for i in found] == [f"item-{n}" for n in range(1, 6)]
+        assert server.count("/stac/search") == 3
+        item = found.items[0]
+    assert item.collection_id == "made-up"
+    assert item.properties["platform"] == "sentinel-2a"
+    assert item.properties["grid:code"] == "MGRS-31TFL"
+    assert item.properties["processing:version"] == "05.09"
+    assert item.properties["sat:orbit_state"] == "descending"
+    assert item.datetime.isoformat() == "2023-04-01T10:30:21.024000+00:00"
+
+
+@pytest.mark.parametrize(
+    ("filters", "expected"),
+    [
+        (Filters(cloud_cover_max=20), ["item-1", "item-2"]),
+        (Filters(tile="31TFL", limit=2), ["item-1", "item-2"]),
+        (Filters(tile="31TFM"), []),
+        (Filters(relative_orbit=108, product_id="item-3"), ["item-3"]),
+        (Filters(orbit_direction="ascending"), []),
+        (Filters(baseline="05.09", platform="sentinel-2a"), ["item-1", "item-2", "item-3"]),
+    ],
+)
+def test_filters_hold_whatever_the_server_makes_of_them(tmp_path, filters, expected):
+    with api([_item(n, n, 10.0 * n) for n in range(1, 4)]) as (_, server):
+        found = source(tmp_path, server).search("made-up", AREA, SPRING, filters)
+    assert [i.id for i in found] == expected
+
+
+def test_fetch_brings_the_bands_asked_for_as_a_readable_item(tmp_path):
+    with api([_item(1, 1, 0.0)]) as (_, server):
+        own = source(tmp_path, server)
+        item = own.search("made-up", AREA, SPRING, Filters()).items[0]
+        receipts = own.fetch(item, ["B04"], tmp_path / "got")
+        whole = own.fetch(item, (), tmp_path / "whole")
+    assert [r.path.read_bytes() for r in receipts] == [geotiff_of(14)]
+    assert {r.path.name for r in whole} == {"red.tif", "nir.tif"}
+    document = tmp_path / "got" / "item-1" / "item-1.json"
+    assert reader.refusal(document) is None
+    assert reader.load_item(document).file("B04") == receipts[0].path
+    assert not (tmp_path / "whole" / "item-1" / "thumb.jpg").exists()
+
+
+def test_an_asset_that_is_not_there_is_named(tmp_path):
+    with api([_item(1, 1, 0.0)]) as (_, server):
+        own = source(tmp_path, server)
+        item = own.search("made-up", AREA, SPRING, Filters()).items[0]
+        with pytest.raises(ConfigError, match=r"item-1: expected an asset B11, found nir, red"):
+            own.fetch(item, ["B11"], tmp_path)
+
+
+DAY = "2023-04-01"
+MALFORMED = {
+    "no features": ({"type": "FeatureCollection"}, r"a list in field 'features', found no such"),
+    "features no list": ({"features": "none"}, r"a list in field 'features', found 'none'"),
+    "feature no object": ({"features": [3]}, r"an object in field 'features.0', found 3"),
+    "no id": ({"features": [{"properties": {}}]}, r"a text in field 'id'"),
+    "no time": (
+        {"features": [{"id": "x", "properties": {}, "geometry": None}]},
+        r"a time in field 'properties.datetime'",
+    ),
+    "time no time": (
+        {"features": [{"id": "x", "properties": {"datetime": "yesterday"}}]},
+        r"field 'properties.datetime', found 'yesterday'",
+    ),
+    "cloud no number": (
+        {
+            "features": [
+                {"id": "x", "properties": {"datetime": "2023-04-01", "eo:cloud_cover": "?"}}
+            ]
+        },
+        r"field 'properties.eo:cloud_cover', found '\?'",
+    ),
+    "geometry no geometry": (
+        {
+            "features": [
+                {
+                    "id": "x",
+                    "properties": {"datetime": "2023-04-01"},
+                    "geometry": {"type": "Cube", "coordinates": [1]},
+                }
+            ]
+        },
+        r"a GeoJSON geometry in field 'geometry'",
+    ),
+}
+
+
+def searched(tmp_path: Path, answer: Callable[[Request], Response]):
+    """What a search gives whose pages come from ``answer``."""
+    with api([], **{"POST /stac/search": answer}) as (_, server):
+        return source(tmp_path, server).search("made-up", AREA, SPRING, Filters())
+
+
+@pytest.mark.parametrize("case", sorted(MALFORMED))
+def test_malformed_answers_name_the_field(tmp_path, case):
+    body, sentence = MALFORMED[case]
+    with pytest.raises(AnswerError, match=sentence):
+        searched(tmp_path, lambda _: Response(body))
+
+
+def test_an_html_page_with_status_200_is_no_answer(tmp_path):
+    page = Response(b"<html>maintenance</html>", 200, {"Content-Type": "text/html"})
+    with pytest.raises(AnswerError, match="a JSON object"):
+        searched(tmp_path, lambda _: page)
+
+
+def test_paging_that_goes_round_in_circles_ends(tmp_path):
+    def again(request: Request) -> Response:
+        href = f"http://{request.headers['Host']}/stac/search"
+        link = {"rel": "next", "method": "POST", "href": href, "body": {}}
+        return Response({"features": [_item(1, 1, 0.0)], "links": [link]})
+
+    with pytest.raises(AnswerError, match="new items in field 'features' of the next page"):
+        searched(tmp_path, again)
+
+
+def test_a_busy_server_is_asked_again_and_then_named(tmp_path):
+    answers = [Response({}, 503, {"Retry-After": "0"}), Response({}, 429, {"Retry-After": "0"})]
+
+    def recovering(_: Request) -> Response:
+        page = {"type": "FeatureCollection", "features": [_item(1, 1, 0.0)], "links": []}
+        return answers.pop() if answers else Response(page)
+
+    assert len(searched(tmp_path, recovering)) == 1
+    with pytest.raises(RetryableError, match="try again later"):
+        searched(tmp_path, lambda _: Response({}, 503, {"Retry-After": "0"}))
+
+
+def test_refusals_and_absences_say_what_to_do(tmp_path):
+    with pytest.raises(AccessError, match="check the login"):
+        searched(tmp_path, lambda _: Response({"message": "no key"}, 403))
+    with pytest.raises(ConfigError, match="set the endpoint 'stac-api'"):
+        StacApi(settings(tmp_path, {})).search("made-up", AREA, SPRING, Filters())
+
+
+def test_check_and_collections_ask_the_api(tmp_path):
+    with api([_item(1, 1, 0.0)]) as (_, server):
+        own = source(tmp_path, server)
+        assert own.collections() == ("made-up",)
+        (finding,) = own.check()
+    assert finding.ok
+    assert "A hand-built STAC API" in finding.sentence
+    (finding,) = own.check()
+    assert not finding.ok
+
+
+def test_items_survive_being_frozen_in_a_plan(tmp_path):
+    import pystac
+
+    with api([_item(1, 1, 0.0)]) as (_, server):
+        own = source(tmp_path, server)
+        item = own.search("made-up", AREA, SPRING, Filters()).items[0]
+        frozen = json.dumps(item.to_dict(transform_hrefs=False))
+        again = pystac.Item.from_dict(json.loads(frozen))
+        assert own.fetch(again, ["red"], tmp_path)[0].path.read_bytes() == geotiff_of(14)
