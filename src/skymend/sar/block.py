@@ -1,0 +1,326 @@
+"""One block of the map: from the pixels of a pass to backscatter, incidence and state."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from skymend.core.encoding import ByteArray, FloatArray
+from skymend.core.grid import Grid, Window
+from skymend.sar.calibration import NOISE_FLOOR
+from skymend.sar.engine import FLOOR, LAYOVER, SHADOW, Chain
+from skymend.sar.flattening import deposit_area, flatten
+from skymend.sar.geocoding import locate, measure_incidence, sample_bilinear, sample_nearest
+from skymend.sar.geoid import Geoid
+from skymend.sar.geolocation import HEIGHT, LOOK, WIDTH, Lattice, lattice_of
+from skymend.sar.multilook import multilook
+from skymend.sar.scene import Channel, Slice
+from skymend.sar.speckle import filter_speckle, margin
+from skymend.sar.terrain import Terrain
+from skymend.sar.visibility import visibility
+
+LOOKS = 4.4
+"""Equivalent number of looks of IW GRDH (Sentinel-1 Product Definition, S1-RS-MDA-52-7440)."""
+
+_LAYOVER_REACH = 2.0
+"""Ground distance over height that layover or shadow reaches in IW: cot 29.1 = 1.8 degrees."""
+
+_BORDER = 3
+_SLACK = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Block:
+    """A finished block.
+
+    Parameters
+    ----------
+    power : (polarisations, rows, columns) float32, NaN where there is none.
+    incidence : (2, rows, columns) float32 degrees: local, ellipsoid; NaN outside the image.
+    state : (rows, columns) uint8.
+    """
+
+    power: FloatArray
+    incidence: FloatArray
+    state: ByteArray
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What all blocks share.
+
+    Parameters
+    ----------
+    grid : the grid asked for.
+    refine : nodes along one side of its pixels.
+    bright : power of point targets by channel, for the Lee sigma filter; empty otherwise.
+    """
+
+    slices: tuple[Slice, ...]
+    terrain: Terrain
+    geoid: Geoid | None
+    chain: Chain
+    grid: Grid
+    refine: int
+    bright: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class _Nodes:
+    """Radar coordinates and area of the nodes of a block and its margin."""
+
+    line: FloatArray
+    sample: FloatArray
+    away: FloatArray
+    area: FloatArray
+    lattice: Lattice
+
+
+def process_block(recipe: Recipe, window: Window) -> Block:
+    """Process one block of the grid.
+
+    Parameters
+    ----------
+    window : part of ``recipe.grid``.
+    """
+    n = recipe.refine
+    shape = (window.rows * n, window.columns * n)
+    part = recipe.grid.crop(window).at_resolution(recipe.grid.resolution / n)
+    result = Block(
+        np.full((len(recipe.slices[0].channels), *shape), np.nan, np.float32),
+        np.full((2, *shape), np.nan, np.float32),
+        np.zeros(shape, np.uint8),
+    )
+    padding = _padding(recipe, part)
+    padded = part.crop(Window(0, 0, *shape).padded(padding))
+    heights, absent = recipe.terrain.heights(padded)
+    inner = Window(padding, padding, *shape)
+    for piece in recipe.slices:
+        nodes = _locate(recipe, piece, padded, heights)
+        if nodes is not None:
+            _add_slice(recipe, piece, nodes, heights, inner, result)
+    del absent  # gaps lie in the sea: Terrain.demand_cover saw to it
+    return _coarsen(result, n)
+
+
+def _padding(recipe: Recipe, part: Grid) -> int:
+    """Return nodes of margin: as far as terrain around can be laid over the block."""
+    low, high = recipe.terrain.relief(part.bounds)
+    metre = 1.0 if part.resolution > 1e-2 else 1 / 111_320.0
+    reach = min(_LAYOVER_REACH * (high - low), 20_000.0)
+    return _BORDER + int(np.ceil(reach * metre / part.resolution))
+
+
+def _locate(recipe: Recipe, piece: Slice, padded: Grid, heights: FloatArray) -> _Nodes | None:
+    """Compute radar coordinates relative to the loaded window; None if they miss the image."""
+    lattice = lattice_of(
+        padded, piece.track, recipe.geoid, (float(heights.min()), float(heights.max()))
+    )
+    image, window = piece.image, piece.window
+    if not _meets(piece, lattice):
+        return None
+    line, sample, away, area = (np.empty(heights.shape, np.float32) for _ in range(4))
+    origin = float(lattice.fields[3, 0, 0])
+    timing = np.array(
+        [
+            image.line_interval,
+            image.range_spacing,
+            image.middle_range_time,
+            window.row,
+            window.column,
+            origin,
+        ]
+    )
+    records = image.records
+    locate(
+        heights,
+        lattice.fields,
+        lattice.step,
+        lattice.middle,
+        lattice.half,
+        timing,
+        records.seconds,
+        records.slant_origin,
+        records.to_ground,
+        line,
+        sample,
+        away,
+        area,
+    )
+    return _Nodes(line, sample, away, area, lattice)
+
+
+def _meets(piece: Slice, lattice: Lattice) -> bool:
+    """Tell whether any node of a lattice can lie in the loaded part of an image."""
+    time, away = lattice.fields[0:3], lattice.fields[3:6]
+    inside = False
+    for u in (-1.0, 1.0):
+        seconds = time[0] + u * (time[1] + u * time[2])
+        slant_range = away[0] + u * (away[1] + u * away[2])
+        line = piece.image.line(seconds, slant_range) - piece.window.row
+        sample = piece.image.sample(seconds, slant_range) - piece.window.column
+        beyond = (
+            line.max() < -_SLACK
+            or sample.max() < -_SLACK
+            or line.min() > piece.window.rows + _SLACK
+            or sample.min() > piece.window.columns + _SLACK
+        )
+        inside |= not beyond
+    return inside
+
+
+def _add_slice(
+    recipe: Recipe,
+    piece: Slice,
+    nodes: _Nodes,
+    heights: FloatArray,
+    inner: Window,
+    result: Block,
+) -> None:
+    line, sample = nodes.line[inner.slices], nodes.sample[inner.slices]
+    rows, columns = piece.image.shape
+    top, left = piece.window.row, piece.window.column
+    inside = (line >= -0.5 - top) & (line < rows - 0.5 - top)
+    inside &= (sample >= -0.5 - left) & (sample < columns - 0.5 - left)
+    if not inside.any():
+        return
+    state = _state(nodes, heights)
+    part = _radar_window(piece, line, sample, inside, _filter_margin(recipe.chain))
+    area = None
+    if recipe.chain.convention == "gamma0-flattened":
+        area = _illuminated_area(nodes, (state & SHADOW) > 0, part)
+    fresh = inside & np.isnan(result.incidence[1])
+    floored = np.zeros(inside.shape, bool)
+    for index, channel in enumerate(piece.channels):
+        power = _radar_power(recipe, piece, channel, index, part, area)
+        values = _to_map(recipe.chain, power, line - part.row, sample - part.column)
+        with np.errstate(invalid="ignore"):
+            low = values <= NOISE_FLOOR
+        values[low] = NOISE_FLOOR
+        floored |= low
+        result.power[index][fresh] = values[fresh]
+    seen = state[inner.slices] | np.where(floored, FLOOR, 0).astype(np.uint8)
+    result.state[fresh] = seen[fresh]
+    if area is not None:
+        result.power[:, fresh & (seen & (LAYOVER | SHADOW) > 0)] = np.nan
+    local, ellipsoid = (np.empty(inside.shape, np.float32) for _ in range(2))
+    lattice = nodes.lattice
+    measure_incidence(
+        heights,
+        lattice.fields,
+        lattice.step,
+        lattice.middle,
+        lattice.half,
+        local,
+        ellipsoid,
+        inner.row,
+        inner.column,
+    )
+    result.incidence[0][fresh] = local[fresh]
+    result.incidence[1][fresh] = ellipsoid[fresh]
+
+
+def _state(nodes: _Nodes, heights: FloatArray) -> ByteArray:
+    fields = nodes.lattice.fields
+    row, column = fields.shape[1] // 2, fields.shape[2] // 2
+    middle = fields[:, row, column]
+    return visibility(
+        heights, nodes.away, middle[LOOK : LOOK + 3], float(middle[WIDTH]), float(middle[HEIGHT])
+    )
+
+
+def _filter_margin(chain: Chain) -> int:
+    return margin(chain.speckle, chain.speckle_window)
+
+
+def _radar_window(
+    piece: Slice,
+    line: FloatArray,
+    sample: FloatArray,
+    inside: npt.NDArray[np.bool_],
+    reach: int,
+) -> Window:
+    """Return the part of the loaded window that a block needs, relative to it."""
+    looks = reach + 2
+    top = max(int(np.floor(line[inside].min())) - looks, 0)
+    left = max(int(np.floor(sample[inside].min())) - looks, 0)
+    bottom = min(int(np.ceil(line[inside].max())) + looks + 1, piece.window.rows)
+    right = min(int(np.ceil(sample[inside].max())) + looks + 1, piece.window.columns)
+    return Window(top, left, bottom - top, right - left)
+
+
+def _illuminated_area(nodes: _Nodes, hidden: npt.NDArray[np.bool_], part: Window) -> FloatArray:
+    """Return ``A_gamma / A_beta`` of a part of the image, (lines, samples) float32."""
+    # One more pixel on each side receives what belongs to pixels just outside.
+    area = np.zeros((part.rows + 2, part.columns + 2), np.float32)
+    line = nodes.line - np.float32(part.row - 1)
+    sample = nodes.sample - np.float32(part.column - 1)
+    deposit_area(line, sample, nodes.area, hidden, area)
+    return area[1:-1, 1:-1]
+
+
+def _radar_power(
+    recipe: Recipe,
+    piece: Slice,
+    channel: Channel,
+    index: int,
+    part: Window,
+    area: FloatArray | None,
+) -> FloatArray:
+    """Calibrate, flatten and filter a part of a channel, (lines, samples) float32."""
+    chain = recipe.chain
+    whole = Window(
+        part.row + piece.window.row, part.column + piece.window.column, part.rows, part.columns
+    )
+    power = channel.radiometry.power(channel.dn[part.slices], whole)
+    if piece.border is not None:
+        power[piece.border.invalid(whole)] = np.nan
+    if area is not None:
+        flatten(power, area)
+    if chain.speckle != "none":
+        with np.errstate(invalid="ignore"):
+            power[power < NOISE_FLOOR] = NOISE_FLOOR
+        bright = recipe.bright[index] if recipe.bright else None
+        power = filter_speckle(
+            chain.speckle, power, looks=LOOKS, window=chain.speckle_window, bright=bright
+        )
+    return power
+
+
+def _to_map(chain: Chain, power: FloatArray, line: FloatArray, sample: FloatArray) -> FloatArray:
+    """Resample a radar image at map nodes, (rows, columns) float32."""
+    values = np.empty(line.shape, np.float32)
+    edge = 0.5
+    if chain.multilook > 1:
+        looks = chain.multilook
+        power = multilook(power, looks)
+        line = (line + np.float32(0.5)) / np.float32(looks) - np.float32(0.5)
+        sample = (sample + np.float32(0.5)) / np.float32(looks) - np.float32(0.5)
+    function = sample_nearest if chain.resampling == "nearest" else sample_bilinear
+    function(power, line, sample, edge, values)
+    return values
+
+
+def _coarsen(block: Block, looks: int) -> Block:
+    """Average the nodes of each pixel; its state has every bit any of them has."""
+    if looks == 1:
+        return block
+    rows, columns = (n // looks for n in block.state.shape)
+    cells = block.state.reshape(rows, looks, columns, looks)
+    state = np.bitwise_or.reduce(np.bitwise_or.reduce(cells, axis=3), axis=1)
+    return Block(multilook(block.power, looks), multilook(block.incidence, looks), state)
+
+
+def channel_samples(piece: Slice, channel: Channel, step: int) -> Sequence[FloatArray]:
+    """Return every ``step``-th line and sample of a channel, calibrated, for statistics."""
+    window = piece.window
+    rows = range(0, window.rows, step)
+    places = [Window(window.row + r, window.column, 1, window.columns) for r in rows]
+    lines = [channel.dn[r : r + 1] for r in rows]
+    return [
+        channel.radiometry.power(dn, place)[0, ::step]
+        for dn, place in zip(lines, places, strict=True)
+    ]

@@ -1,0 +1,268 @@
+"""From map nodes to radar coordinates, and from radar pixels to the map (compiled).
+
+Every function works on one block held in memory and releases the interpreter's lock.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from skymend.core.encoding import FloatArray
+from skymend.sar.geolocation import HEIGHT, LOOK, RANGE, TIME, TIME_SLOPE, UNDULATION, WIDTH
+from skymend.sar.speckle.compiled import compiled
+
+Doubles = npt.NDArray[np.float64]
+
+_HALF_LIGHT = 149_896_229.0
+_OUTSIDE = np.float32(-1e6)
+
+
+@compiled
+def locate(
+    heights: FloatArray,
+    fields: Doubles,
+    step: int,
+    middle: float,
+    half: float,
+    timing: Doubles,
+    record_times: Doubles,
+    origins: Doubles,
+    polynomials: Doubles,
+    line: FloatArray,
+    sample: FloatArray,
+    away: FloatArray,
+    area: FloatArray,
+) -> None:
+    """Compute radar coordinates and illuminated area of every node of a block.
+
+    The area is that of the facet between this node and its neighbours to the right, below and
+    across: ``n . s`` with n the area vector of the facet and s the unit vector to the sensor,
+    that is the area projected on the plane across the line of sight (Small 2011, equation 8), in
+    units of ``A_beta``, the area of a radar pixel in the slant plane (azimuth spacing on the
+    ground times slant spacing). It is negative where the facet faces away.
+
+    Parameters
+    ----------
+    heights : (rows, columns) float32, metres above the geoid, without NaN.
+    fields, step, middle, half : see :class:`~skymend.sar.geolocation.Lattice`.
+    timing : (line interval, sample spacing, middle range time or NaN, first line, first sample,
+        slant range subtracted from ``away``).
+    record_times, origins, polynomials : records of ground range.
+    line, sample, away, area : (rows, columns) float32, written: coordinates relative to the
+        first line and sample, slant range, area of the facet (last row and column 0).
+    """
+    rows, columns = heights.shape
+    nodes = fields.shape[2]
+    count = fields.shape[0]
+    row_fields = np.empty((count, nodes))
+    here = np.empty(count)
+    slope = np.empty(count)
+    record = 0
+    for i in range(rows):
+        node = i // step
+        share = (i - node * step) / step
+        for k in range(count):
+            for j in range(nodes):
+                row_fields[k, j] = fields[k, node, j] * (1 - share) + fields[k, node + 1, j] * share
+        for j in range(columns):
+            if j % step == 0:
+                left = j // step
+                for k in range(count):
+                    here[k] = row_fields[k, left]
+                    slope[k] = (row_fields[k, left + 1] - row_fields[k, left]) / step
+            else:
+                for k in range(count):
+                    here[k] += slope[k]
+            u = (heights[i, j] + here[UNDULATION] - middle) / half
+            t = here[TIME] + u * (here[TIME + 1] + u * here[TIME + 2])
+            r = here[RANGE] + u * (here[RANGE + 1] + u * here[RANGE + 2])
+            record = record_at(record_times, t, record)
+            ground, stretch = to_ground_range(record_times, origins, polynomials, record, t, r)
+            late = 0.0 if math.isnan(timing[2]) else (r / _HALF_LIGHT - timing[2]) / 2
+            line[i, j] = (t - late) / timing[0] - timing[3]
+            sample[i, j] = ground / timing[1] - timing[4]
+            away[i, j] = r - timing[5]
+            if i + 1 < rows and j + 1 < columns:
+                width = here[WIDTH]
+                height = here[HEIGHT]
+                facing = facet_facing(heights, i, j, width, height, here, u)
+                per_beta = here[TIME_SLOPE] / timing[0] * stretch / timing[1]
+                area[i, j] = facing * width * height * per_beta
+            else:
+                area[i, j] = 0.0
+
+
+@compiled
+def record_at(times: Doubles, t: float, record: int) -> int:
+    """Return the record of ground range at or before a time, searched from the last one."""
+    last = max(times.shape[0] - 2, 0)
+    while record < last and t >= times[record + 1]:
+        record += 1
+    while record > 0 and t < times[record]:
+        record -= 1
+    return record
+
+
+@compiled
+def to_ground_range(
+    times: Doubles, origins: Doubles, polynomials: Doubles, record: int, t: float, r: float
+) -> tuple[float, float]:
+    """Return ground range in metres, and how fast it grows with slant range.
+
+    Parameters
+    ----------
+    times, origins, polynomials : records, interpolated linearly in time.
+    record : the one at or before time ``t``.
+    r : slant range, metres.
+    """
+    after = min(record + 1, times.shape[0] - 1)
+    w = 0.0
+    if after > record:
+        w = min(max((t - times[record]) / (times[after] - times[record]), 0.0), 1.0)
+    x = r - (origins[record] * (1 - w) + origins[after] * w)
+    ground = 0.0
+    stretch = 0.0
+    for k in range(polynomials.shape[1] - 1, -1, -1):
+        stretch = stretch * x + ground
+        ground = ground * x + polynomials[record, k] * (1 - w) + polynomials[after, k] * w
+    return ground, stretch
+
+
+@compiled
+def facet_facing(
+    heights: FloatArray, i: int, j: int, width: float, height: float, here: Doubles, u: float
+) -> float:
+    """Return ``n . s`` of the facet right below a node, for n of vertical component 1."""
+    h00 = heights[i, j]
+    h01 = heights[i, j + 1]
+    h10 = heights[i + 1, j]
+    h11 = heights[i + 1, j + 1]
+    east = (h01 + h11 - h00 - h10) / (2 * width)
+    north = (h00 + h01 - h10 - h11) / (2 * height)
+    look_east = here[LOOK] + u * here[LOOK + 3]
+    look_north = here[LOOK + 1] + u * here[LOOK + 4]
+    return float(here[LOOK + 2] + u * here[LOOK + 5] - east * look_east - north * look_north)
+
+
+@compiled
+def measure_incidence(
+    heights: FloatArray,
+    fields: Doubles,
+    step: int,
+    middle: float,
+    half: float,
+    local: FloatArray,
+    ellipsoid: FloatArray,
+    top: int,
+    left: int,
+) -> None:
+    """Compute both incidence angles of the inner part of a block, degrees.
+
+    Parameters
+    ----------
+    heights, fields, step, middle, half : see :func:`locate`.
+    local, ellipsoid : (rows, columns) float32, written; angles to the normal of the terrain
+        (central differences) and to that of the ellipsoid.
+    top, left : where the inner part begins; at least one node lies around it.
+    """
+    degrees = 180.0 / math.pi
+    for i in range(local.shape[0]):
+        row = i + top
+        node = row // step
+        down = (row - node * step) / step
+        for j in range(local.shape[1]):
+            column = j + left
+            beside = column // step
+            across = (column - beside * step) / step
+            w00 = (1 - down) * (1 - across)
+            w01 = (1 - down) * across
+            w10 = down * (1 - across)
+            w11 = down * across
+            f = fields[:, node : node + 2, beside : beside + 2]
+            undulation = f[UNDULATION, 0, 0]
+            width = f[WIDTH, 0, 0]
+            height = f[HEIGHT, 0, 0]
+            u = (heights[row, column] + undulation - middle) / half
+            e = 0.0
+            n = 0.0
+            z = 0.0
+            for a in range(2):
+                s = 1.0 if a == 0 else u
+                k = LOOK + 3 * a
+                e += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
+                k += 1
+                n += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
+                k += 1
+                z += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
+            east = (heights[row, column + 1] - heights[row, column - 1]) / (2 * width)
+            north = (heights[row - 1, column] - heights[row + 1, column]) / (2 * height)
+            cosine = (z - east * e - north * n) / math.sqrt(1 + east * east + north * north)
+            local[i, j] = degrees * math.acos(min(max(cosine, -1.0), 1.0))
+            ellipsoid[i, j] = degrees * math.acos(min(max(z, -1.0), 1.0))
+
+
+@compiled
+def sample_bilinear(
+    image: FloatArray, line: FloatArray, sample: FloatArray, edge: float, out: FloatArray
+) -> None:
+    """Interpolate power at radar coordinates, bilinearly over valid pixels.
+
+    Half a pixel beyond the first and last line the nearest line is taken, so that two slices of
+    one pass meet without a gap.
+
+    Parameters
+    ----------
+    image : (lines, samples) float32, NaN where invalid.
+    line, sample : (rows, columns) float32 relative to the image.
+    edge : pixels beyond the outermost centres that still belong to the image.
+    out : (rows, columns) float32, written; NaN where the nearest pixel is invalid or outside.
+    """
+    lines, samples = image.shape
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            y = line[i, j]
+            x = sample[i, j]
+            out[i, j] = np.nan
+            if not (-edge <= y < lines - 1 + edge and -edge <= x < samples - 1 + edge):
+                continue
+            y = min(max(y, np.float32(0)), np.float32(lines - 1))
+            x = min(max(x, np.float32(0)), np.float32(samples - 1))
+            nearest = image[int(y + 0.5), int(x + 0.5)]
+            if math.isnan(nearest):
+                continue
+            y0 = min(int(y), max(lines - 2, 0))
+            x0 = min(int(x), max(samples - 2, 0))
+            y1 = min(y0 + 1, lines - 1)
+            x1 = min(x0 + 1, samples - 1)
+            v = y - y0
+            w = x - x0
+            total = 0.0
+            weight = 0.0
+            for a in range(2):
+                for b in range(2):
+                    value = image[y1 if a else y0, x1 if b else x0]
+                    if not math.isnan(value):
+                        share = (v if a else 1 - v) * (w if b else 1 - w)
+                        total += share * value
+                        weight += share
+            out[i, j] = total / weight if weight > 0 else nearest
+
+
+@compiled
+def sample_nearest(
+    image: FloatArray, line: FloatArray, sample: FloatArray, edge: float, out: FloatArray
+) -> None:
+    """Take the nearest radar pixel; parameters as for :func:`sample_bilinear`."""
+    lines, samples = image.shape
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            y = line[i, j]
+            x = sample[i, j]
+            out[i, j] = np.nan
+            if -edge <= y < lines - 1 + edge and -edge <= x < samples - 1 + edge:
+                row = min(max(math.floor(y + 0.5), 0), lines - 1)
+                column = min(max(math.floor(x + 0.5), 0), samples - 1)
+                out[i, j] = image[row, column]

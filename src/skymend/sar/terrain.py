@@ -1,0 +1,179 @@
+"""Heights for geocoding: a DEM of any CRS, read where the radar needs it.
+
+Files are read with their georeference as GDAL states it. A GeoTIFF of points, such as Copernicus
+GLO-30, ties whole degrees to pixel centres; GDAL moves its origin by half a pixel, and heights are
+interpolated between centres, so that neither half pixel is lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from skymend.core.encoding import FloatArray
+from skymend.core.errors import ProductError
+from skymend.core.grid import Grid, Window
+from skymend.core.raster import open_raster
+from skymend.products.dem import elevation_files, read_heights, refusal
+
+BoolArray = npt.NDArray[np.bool_]
+
+MARGIN_M = 20_000.0
+"""How far around the grid terrain can cast shadow on it or be laid over it, metres."""
+
+SEA_M = 15.0
+"""Height up to which the edge of a gap in the DEM is taken for a shore."""
+
+_COARSE_M = 100.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terrain:
+    """A DEM around a grid.
+
+    Parameters
+    ----------
+    files : its GeoTIFFs that touch the grid or its margin.
+    grid : the grid heights are wanted on.
+    coarse_grid, coarse : overview with the margin around, (rows, columns) float32, NaN where the
+        DEM has no height.
+    """
+
+    path: Path
+    files: tuple[Path, ...]
+    grid: Grid
+    coarse_grid: Grid
+    coarse: FloatArray
+
+    @classmethod
+    def open(cls, path: Path, grid: Grid) -> Terrain:
+        """Open a DEM.
+
+        Raises
+        ------
+        ProductError
+            if it cannot be read or is nowhere near the grid.
+        """
+        reason = refusal(path)
+        if reason is not None:
+            raise _error(path, reason)
+        metre = 1.0 if grid.resolution > 1e-2 else 1 / 111_320.0
+        wide = _around(grid, MARGIN_M * metre, _COARSE_M * metre)
+        files = _touching(elevation_files(path), wide)
+        coarse = read_heights(files, wide, resampling="bilinear")
+        if not np.isfinite(coarse).any():
+            raise _error(path, "heights elsewhere only")
+        return cls(path, files, grid, wide, coarse)
+
+    def heights(self, part: Grid) -> tuple[FloatArray, BoolArray]:
+        """Return heights on a part of the grid, which may reach beyond it.
+
+        Returns
+        -------
+        heights : (rows, columns) float32 metres; where there is none, that of the nearest node.
+        absent : (rows, columns) boolean, where there was none.
+        """
+        heights = read_heights(self.files, part, resampling="bilinear")
+        absent = np.isnan(heights)
+        if absent.any():
+            heights = _fill(heights, absent)
+        return heights, absent
+
+    def relief(self, bounds: tuple[float, float, float, float]) -> tuple[float, float]:
+        """Return lowest and highest height around an area, margin included, metres."""
+        left, bottom, right, top = bounds
+        size = self.coarse_grid.resolution
+        reach = MARGIN_M / _COARSE_M * size
+        window = self.coarse_grid.window((left - reach, bottom - reach, right + reach, top + reach))
+        part = self.coarse[_inside(window, self.coarse.shape)]
+        if not np.isfinite(part).any():
+            return 0.0, 0.0
+        # The overview averages: a summit may be somewhat higher than it shows.
+        return float(np.nanmin(part)) - 20.0, float(np.nanmax(part)) + 50.0
+
+    def demand_cover(self, wanted: BoolArray) -> float:
+        """Check that gaps of the DEM lie in the sea, where its tiles are not delivered.
+
+        Parameters
+        ----------
+        wanted : (rows, columns) boolean of the coarse grid, where the image lies on the grid.
+
+        Returns
+        -------
+        The share of the image without height, taken for sea level.
+
+        Raises
+        ------
+        ProductError
+            if the DEM ends on land, or has no height at all under the image.
+        """
+        from scipy.ndimage import binary_dilation
+
+        gap = np.isnan(self.coarse)
+        missing = gap & wanted
+        if not wanted.any() or not missing.any():
+            return 0.0
+        shore = self.coarse[binary_dilation(missing, iterations=2) & ~gap]
+        if missing.sum() == wanted.sum():
+            raise _error(self.path, "no height under the image")
+        if shore.size and float(np.percentile(np.abs(shore), 75)) > SEA_M:
+            share, level = missing.sum() / wanted.sum(), float(np.median(shore))
+            found = f"none for {share:.1%} of the image, and it ends {level:.0f} m high, on land"
+            raise _error(self.path, found)
+        return float(missing.sum() / wanted.sum())
+
+
+def _around(grid: Grid, margin: float, size: float) -> Grid:
+    left, bottom, right, top = grid.bounds
+    columns = int(np.ceil((right - left + 2 * margin) / size))
+    rows = int(np.ceil((top - bottom + 2 * margin) / size))
+    return Grid(grid.crs, (size, 0.0, left - margin, 0.0, -size, top + margin), (rows, columns))
+
+
+def _inside(window: Window, shape: tuple[int, ...]) -> tuple[slice, slice]:
+    rows, columns = window.slices
+    return (
+        slice(max(rows.start, 0), max(min(rows.stop, shape[0]), 1)),
+        slice(max(columns.start, 0), max(min(columns.stop, shape[1]), 1)),
+    )
+
+
+def _touching(files: Sequence[Path], grid: Grid) -> tuple[Path, ...]:
+    """Return the files whose outline, brought to the CRS of the grid, meets it."""
+    from rasterio.warp import transform_bounds
+
+    left, bottom, right, top = grid.bounds
+    near = []
+    for file in files:
+        with open_raster(file) as dataset:
+            if dataset.crs is None:
+                near.append(file)  # read_heights says in one sentence what is wrong with it
+                continue
+            west, south, east, north = transform_bounds(dataset.crs, grid.crs, *dataset.bounds)
+        apart = west >= right or east <= left or south >= top or north <= bottom
+        if not apart:
+            near.append(file)
+    return tuple(near)
+
+
+def _fill(heights: FloatArray, absent: BoolArray) -> FloatArray:
+    from scipy.ndimage import distance_transform_edt
+
+    if absent.all():
+        return np.zeros_like(heights)
+    rows, columns = distance_transform_edt(absent, return_distances=False, return_indices=True)
+    filled: FloatArray = heights[rows, columns]
+    return filled
+
+
+def _error(path: Path, found: str) -> ProductError:
+    return ProductError(
+        where=path,
+        expected="a DEM that covers the land of the scene with 20 km around it",
+        found=found,
+        fix="fetch the missing tiles, for example Copernicus GLO-30",
+    )
