@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
-from skymend.core.errors import ConfigError, ProductError, RetryableError, SkipJob
+from skymend.core.errors import AccessError, ProductError, RetryableError, SkipJob
 from skymend.sources.transfer import answers, sniff
 from skymend.sources.transfer.connections import Connections
 from skymend.sources.transfer.trouble import Busy, Cut, Page, Refused
@@ -79,7 +79,7 @@ class Access:
         ------
         Cut, Busy
             if it is worth another try.
-        ConfigError
+        AccessError
             if the credentials are refused also after a refresh.
         ProductError
             if the file is not there.
@@ -165,7 +165,7 @@ class Access:
                 self._signer.headers(self._remote, refresh=True)
                 self._signer.url(self._remote, refresh=True)
                 return
-        raise ConfigError(
+        raise AccessError(
             where=self._remote.public_url,
             expected=f"credentials that {self._remote.provider} accepts for this file",
             found=str(refused),
