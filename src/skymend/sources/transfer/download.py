@@ -249,8 +249,12 @@ class _File:
         )
 
     def _note_wrong(self, mismatch: Mismatch) -> None:
-        """Quarantine a file whose wrong content has come before."""
-        if not mismatch.found:
+        """Quarantine a file whose wrong content has come before.
+
+        A wrong size may be the catalogue's mistake, and a body whose end cannot be told may have
+        been cut: neither says that the file itself is bad.
+        """
+        if not mismatch.found or not self._fetcher.delimited:
             return
         ledger = self._call.ledger
         again = mismatch.found in self._wrong

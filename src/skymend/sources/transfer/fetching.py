@@ -26,12 +26,16 @@ class Fetcher:
     access : the way to the remote.
     verifiable : whether the content will be checked by a digest or CRC. If it will not, ranges
         are put together only where a validator says that they are of one version.
+
+    ``server_digests`` are those that came with the file; ``delimited`` says whether its end could
+    be told from a cut.
     """
 
     def __init__(self, access: Access, *, verifiable: bool) -> None:
         self._access = access
         self._verifiable = verifiable
         self.server_digests: tuple[Digest, ...] = ()
+        self.delimited = True
 
     def __call__(self, session: Session, errand: Errand) -> None:
         """Fetch one errand; its position says how far that went."""
@@ -75,7 +79,8 @@ class Fetcher:
         if session.part.version is not None or errand.position > 0:
             raise Restart("the server sent the whole file instead of a range: it has changed")
         length = answers.content_length(response.headers)
-        if not answers.delimited(response.headers) and not self._verifiable:
+        self.delimited = answers.delimited(response.headers)
+        if not self.delimited and not self._verifiable:
             self._refuse_endless(session)
         session.whole = True
         self.server_digests = answers.digests(response.headers)

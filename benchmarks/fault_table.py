@@ -1,0 +1,583 @@
+"""What downloads do when everything goes wrong: the fault table of docs/downloads.md.
+
+    python -m benchmarks.fault_table          # 1,000 downloads, 200 kills; writes the page
+    python -m benchmarks.fault_table --downloads 60 --kills 10 --print
+
+A server in a process of its own (tests/servers/faults.py) sends files of 1 KiB to 64 MiB
+(log-uniform) and goes wrong as planned from a fixed seed. Every accepted file is compared with
+the original, byte by byte.
+"""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import itertools
+import json
+import os
+import random
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import zipfile
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
+
+from skymend.core.errors import SkymendError, StoreError  # noqa: E402
+from skymend.sources import transfer as engine  # noqa: E402
+from skymend.sources.transfer import Digest, Remote, TransferOptions, anonymous  # noqa: E402
+from skymend.sources.transfer import digests as digest_makers  # noqa: E402
+from skymend.sources.transfer import part as parts  # noqa: E402
+from tests.servers.faults import Case, serving, write_pattern  # noqa: E402
+
+MIB = 2**20
+PAGE = ROOT / "docs" / "downloads.md"
+MARKS = ("<!-- fault table -->", "<!-- end of fault table -->")
+OPTIONS = TransferOptions(stall_s=2.0, wall_s=90.0, connect_s=5.0, attempts=6, backoff_s=0.1)
+ALGORITHMS = ("md5", "sha256", "sha3-256", "blake3", "sha1")
+FAULTS = {
+    "none": "no fault",
+    "cut": "connection cut at random bytes",
+    "truncated": "truncated body",
+    "wrong": "wrong bytes mid-stream",
+    "always": "the same wrong bytes each time",
+    "page": "error page with status 200",
+    "token": "401 mid-way",
+    "busy": "429 and 503 storms",
+    "stall": "stall",
+    "change": "changed ETag mid-way",
+    "whole": "server without Range, cut",
+    "full": "disk full",
+}
+CHECKS = ("digest", "digest", "digest", "digest", "zip", "safe-zip", "size", "none")
+
+
+@dataclass
+class Trial:
+    """One download: what is fetched, how it can be checked, and what goes wrong."""
+
+    number: int
+    fault: str
+    check: str
+    size: int
+    algorithm: str
+    case: Case
+    final: tuple[int, int]
+    full_at: int = -1
+
+
+@dataclass
+class Outcome:
+    """What came of a trial."""
+
+    fault: str
+    check: str
+    ranged: bool
+    accepted: bool = False
+    exact: bool = False
+    verified: str = ""
+    error: str = ""
+    cuts: int = 0
+    restarts: int = 0
+    refetched: int = 0
+    seconds: float = 0.0
+    left_behind: bool = False
+
+
+def plan(seed: int, count: int, largest: int) -> list[Trial]:
+    """Return trials with every fault in turn; all that is random comes from the seed."""
+    rng = random.Random(seed)
+    return [_trial(rng, number, fault, largest) for number, fault in _in_turn(count)]
+
+
+def _in_turn(count: int):
+    return zip(range(count), itertools.cycle(FAULTS), strict=False)
+
+
+def _trial(rng: random.Random, number: int, fault: str, largest: int) -> Trial:
+    size = int(2 ** rng.uniform(10, largest.bit_length() - 1))
+    offset = rng.randrange(0, largest + 1)
+    check = rng.choice(CHECKS)
+    case = Case(name=f"f{number}", size=size, offset=offset, reset=rng.random() < 0.3)
+    if check in ("zip", "safe-zip"):
+        case.path, case.size, case.offset = f"{number}.zip", -1, 0
+    trial = Trial(number, fault, check, size, rng.choice(ALGORITHMS), case, (offset, size))
+    _add(rng, trial, fault)
+    if rng.random() < 0.3 and fault not in ("none", "whole", "truncated"):
+        case.cuts.append(rng.randrange(size))
+    return trial
+
+
+def _add(rng: random.Random, trial: Trial, fault: str) -> None:
+    """Plan a fault into a trial."""
+    case, size = trial.case, trial.size
+    somewhere = rng.randrange(size)
+    early = rng.choice((-1, somewhere))
+    if fault == "cut":
+        case.cuts = [rng.randrange(size) for _ in range(rng.randint(1, 4))]
+    elif fault == "truncated":
+        case.length = rng.random() < 0.6
+        case.ranged = case.ranged and rng.random() < 0.6
+        times = 1 if case.length else rng.randint(1, 2)
+        case.truncate = {"at": somewhere, "times": times, "claims": case.length}
+    elif fault in ("wrong", "always"):
+        length = min(size - somewhere, rng.randint(16, 4096))
+        times = 10**6 if fault == "always" else 1
+        case.wrong = [{"at": somewhere, "length": length, "times": times}]
+    elif fault == "page":
+        kind = rng.choice(("text/html", "application/octet-stream"))
+        case.page = {"at": early, "times": rng.randint(1, 3), "type": kind}
+    elif fault == "token":
+        case.token, case.unauthorized = True, {"at": somewhere}
+    elif fault == "busy":
+        case.busy = {"at": early, "times": rng.randint(1, 6), "status": rng.choice((429, 429, 503))}
+        case.busy |= rng.choice(({}, {"after": 0}, {"after": 1}, {"after": 2, "date": True}))
+    elif fault == "stall":
+        case.stalls = [somewhere]
+    elif fault == "change":
+        _change(rng, trial, somewhere)
+    elif fault == "whole":
+        case.ranged, case.length = False, rng.random() < 0.8
+        case.cuts = [rng.randrange(size) for _ in range(rng.randint(1, 2))]
+        case.length = case.length or trial.check != "none"
+    elif fault == "full":
+        trial.full_at = somewhere
+
+
+def _change(rng: random.Random, trial: Trial, at: int) -> None:
+    """Let another version appear: the same bytes, or (not for zips) other ones."""
+    trial.case.change = {"at": at, "etag": '"v2"'}
+    if trial.case.size >= 0 and rng.random() < 0.6:
+        offset, size = trial.case.offset // 2, max(at + 1, int(trial.size * rng.uniform(0.7, 1.0)))
+        trial.case.change |= {"offset": offset, "size": size}
+        trial.final = (offset, size)
+
+
+class Tokens:
+    """Signs with a token that is renewed on demand."""
+
+    def __init__(self) -> None:
+        self.generation = 0
+
+    def headers(self, remote: Remote, *, refresh: bool) -> dict[str, str]:
+        self.generation += refresh
+        return {"Authorization": f"Bearer token-{self.generation}"}
+
+    def url(self, remote: Remote, *, refresh: bool) -> str:
+        return remote.url
+
+
+def write_zip(path: Path, pattern: Path, trial: Trial) -> None:
+    """Write an archive of stored members of about the trial's size; a SAFE's with manifest."""
+    rng = random.Random(trial.number)
+    rest, members = trial.size, []
+    while rest > 0:
+        length = min(rest, rng.randint(500, max(501, trial.size // 2)))
+        members.append((f"P.SAFE/measurement/{len(members)}.tiff", length))
+        rest -= length
+    entries = []
+    with pattern.open("rb") as source, zipfile.ZipFile(path, "w") as archive:
+        source.seek(trial.final[0])
+        for name, length in members:
+            data = source.read(length)
+            archive.writestr(zipfile.ZipInfo(name, (2024, 5, 17, 10, 20, 30)), data)
+            entries.append((name, trial.algorithm, data))
+        manifest = manifest_text(entries)
+        archive.writestr(zipfile.ZipInfo("P.SAFE/manifest.safe"), manifest)
+
+
+def manifest_text(entries: list[tuple[str, str, bytes]]) -> str:
+    """Return the part of a SAFE manifest that speaks of files, as Sentinel products have it."""
+    lines = ["<XFDU><dataObjectSection>"]
+    for name, algorithm, data in entries:
+        kind = "SHA3-256" if algorithm.startswith("sha") else "MD5"
+        hasher = digest_makers.start("sha3-256" if kind == "SHA3-256" else "md5")
+        hasher.update(memoryview(data))
+        href = name.removeprefix("P.SAFE/")
+        lines.append(
+            f'<dataObject><byteStream size="{len(data)}"><fileLocation href="./{href}"/>'
+            f'<checksum checksumName="{kind}">{hasher.hexdigest()}</checksum>'
+            "</byteStream></dataObject>"
+        )
+    return "".join([*lines, "</dataObjectSection></XFDU>"])
+
+
+@dataclass
+class Bench:
+    """Where things lie while trials run."""
+
+    url: str
+    pattern: Path
+    folder: Path
+    full: dict[str, int] = field(default_factory=dict)
+
+    def run(self, trial: Trial) -> Outcome:
+        original, window = self._original(trial)
+        remote = self._remote(trial, original, window)
+        ranged = trial.case.ranged and not trial.case.truncate
+        outcome = Outcome(trial.fault, trial.check, ranged)
+        final = self.folder / "out" / remote.name
+        start = time.monotonic()
+        try:
+            receipt = self._fetch(trial, remote, final)
+            outcome.accepted, outcome.verified = True, receipt.verified
+            outcome.exact = same(final, original, window)
+            outcome.cuts, outcome.restarts = receipt.cuts, receipt.restarts
+            outcome.refetched = receipt.refetched_bytes
+        except SkymendError as error:
+            outcome.error = f"{type(error).__name__}: {error.found}"
+            outcome.left_behind = final.exists()
+        outcome.seconds = time.monotonic() - start
+        self._clean(trial, final)
+        return outcome
+
+    def _original(self, trial: Trial) -> tuple[Path, tuple[int, int]]:
+        if not trial.case.path:
+            return self.pattern, trial.final
+        path = self.folder / trial.case.path
+        write_zip(path, self.pattern, trial)
+        return path, (0, path.stat().st_size)
+
+    def _remote(self, trial: Trial, original: Path, window: tuple[int, int]) -> Remote:
+        digests = ()
+        if trial.check == "digest":
+            digests = (Digest(trial.algorithm, window_digest(original, window, trial.algorithm)),)
+        kind = trial.check if trial.check in ("zip", "safe-zip") else "file"
+        size = window[1] if trial.check == "size" else None
+        url = f"{self.url}/{trial.case.name}"
+        return Remote(url, "loopback", f"{trial.number}.bin", size, digests, kind)
+
+    def _fetch(self, trial: Trial, remote: Remote, final: Path):
+        signer = Tokens() if trial.case.token else anonymous()
+
+        def fetch():
+            return engine.download(remote, final.parent, signer=signer, options=OPTIONS)
+
+        if trial.full_at < 0:
+            return fetch()
+        self.full[f".{remote.name}.part"] = trial.full_at
+        try:
+            fetch()
+        except StoreError:
+            if final.exists():
+                raise AssertionError("a full disk left a file in place") from None
+        else:
+            raise AssertionError("the full disk went unnoticed")
+        finally:
+            del self.full[f".{remote.name}.part"]
+        return fetch()
+
+    def _clean(self, trial: Trial, final: Path) -> None:
+        final.unlink(missing_ok=True)
+        for path in final.parent.glob(f".{final.name}.part*"):
+            path.unlink()
+        if trial.case.path:
+            (self.folder / trial.case.path).unlink(missing_ok=True)
+
+
+class FullDisk:
+    """Stands in for ``os`` in the part: some files meet a full disk at some byte."""
+
+    def __init__(self, full: dict[str, int]) -> None:
+        self._full = full
+
+    def __getattr__(self, name: str):
+        return getattr(os, name)
+
+    def pwrite(self, descriptor: int, data: memoryview, offset: int) -> int:
+        if self._full:
+            name = Path(f"/proc/self/fd/{descriptor}").readlink().name
+            if offset + len(data) > self._full.get(name, 2**62):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return os.pwrite(descriptor, data, offset)
+
+
+def window_digest(path: Path, window: tuple[int, int], algorithm: str) -> str:
+    """Return the digest of a window of a file."""
+    hasher = digest_makers.start(algorithm)
+    with path.open("rb") as stream:
+        stream.seek(window[0])
+        rest = window[1]
+        while rest > 0:
+            data = stream.read(min(MIB, rest))
+            hasher.update(memoryview(data))
+            rest -= len(data)
+    return hasher.hexdigest()
+
+
+def same(path: Path, original: Path, window: tuple[int, int]) -> bool:
+    """Say whether a file is a window of another, byte by byte."""
+    if path.stat().st_size != window[1]:
+        return False
+    with path.open("rb") as left, original.open("rb") as right:
+        right.seek(window[0])
+        while block := left.read(MIB):
+            if block != right.read(len(block)):
+                return False
+    return True
+
+
+def run_trials(
+    trials: list[Trial], folder: Path, *, largest: int, processes: int, threads: int
+) -> list[Outcome]:
+    """Run trials against one server; each process takes every n-th."""
+    pattern = write_pattern(folder / "pattern", 2 * largest + 2)
+    for trial in trials:
+        if trial.case.path:
+            trial.case.path = str(folder / trial.case.path)
+    with serving([trial.case for trial in trials], pattern, folder) as url:
+        if processes == 1:
+            return run_share(Bench(url, pattern, folder), trials, threads)
+        return _in_processes(url, pattern, folder, trials, processes, threads)
+
+
+def run_share(bench: Bench, trials: list[Trial], threads: int) -> list[Outcome]:
+    """Run trials in threads of this process."""
+    parts.os, before = FullDisk(bench.full), parts.os
+    try:
+        with ThreadPoolExecutor(threads) as pool:
+            return list(pool.map(bench.run, trials))
+    finally:
+        parts.os = before
+
+
+def _in_processes(url, pattern, folder, trials, processes, threads) -> list[Outcome]:
+    running = []
+    for number in range(processes):
+        share = folder / f"share-{number}.json"
+        share.write_text(json.dumps([asdict(trial) for trial in trials[number::processes]]))
+        command = [sys.executable, __file__, "--share", share, "--url", url]
+        command += ["--pattern", pattern, "--threads", threads]
+        running.append(
+            subprocess.Popen([str(c) for c in command], stdout=subprocess.PIPE, text=True)
+        )
+    outcomes = []
+    for process in running:
+        output, _ = process.communicate()
+        if process.returncode:
+            sys.exit("a worker of the fault table failed")
+        outcomes += [Outcome(**document) for document in json.loads(output)]
+    return outcomes
+
+
+def _share(options: argparse.Namespace) -> None:
+    documents = json.loads(options.share.read_text())
+    trials = [
+        Trial(**{**d, "case": Case(**d["case"]), "final": tuple(d["final"])}) for d in documents
+    ]
+    bench = Bench(options.url, options.pattern, options.share.parent)
+    print(json.dumps([asdict(o) for o in run_share(bench, trials, options.threads)]))
+
+
+@dataclass
+class Kills:
+    """What killing processes left behind."""
+
+    kills: int = 0
+    with_part: int = 0
+    in_place: int = 0
+    passing_incomplete: int = 0
+    finished: int = 0
+    wrong_after_resume: int = 0
+    refetched: list[int] = field(default_factory=list)
+
+
+def run_kills(count: int, seed: int, folder: Path, *, size: int = 24 * MIB) -> Kills:
+    """Kill downloading processes at random moments until ``count`` have died.
+
+    Each download is started again until it is complete; after each death the destination must
+    hold no file, or the whole file.
+    """
+    rng = random.Random(seed)
+    pattern = write_pattern(folder / "kill-pattern", 2 * size)
+    cases = [
+        Case("digest", size, offset=5, rate=40e6),
+        Case("size", size, offset=77, rate=40e6),
+        Case("whole", size // 4, offset=99, rate=40e6, ranged=False),
+    ]
+    result = Kills()
+    with serving(cases, pattern, folder) as url:
+        for case in itertools.cycle(cases):
+            if result.kills >= count:
+                return result
+            _kill_until_done(rng, case, url, pattern, folder, result, count)
+    return result
+
+
+def _kill_until_done(rng, case, url, pattern, folder, result: Kills, count: int) -> None:
+    window = (case.offset, case.size)
+    digests = ()
+    if case.name != "size":
+        digests = (Digest("blake3", window_digest(pattern, window, "blake3")),)
+    remote = Remote(f"{url}/{case.name}", "loopback", "killed.bin", case.size, digests)
+    final = folder / "killed" / remote.name
+    while True:
+        receipt = folder / "receipt"
+        child = os.fork()
+        if child == 0:
+            _child(remote, final.parent, receipt)
+        done = _kill_or_wait(rng, child, result.kills < count)
+        if not done:
+            result.kills += 1
+            result.with_part += (final.parent / f".{remote.name}.part").exists()
+            result.in_place += final.exists()
+            if final.exists() and not same(final, pattern, window):
+                result.passing_incomplete += 1
+            continue
+        result.finished += 1
+        result.refetched.append(int(receipt.read_text()))
+        result.wrong_after_resume += not same(final, pattern, window)
+        final.unlink()
+        return
+
+
+def _child(remote: Remote, folder: Path, receipt: Path) -> None:
+    """Download, then leave without the clean-up of the parent's objects."""
+    code = 1
+    try:
+        done = engine.download(remote, folder, options=OPTIONS)
+        receipt.write_text(str(done.refetched_bytes))
+        code = 0
+    finally:
+        os._exit(code)
+
+
+def _kill_or_wait(rng: random.Random, child: int, killing: bool) -> bool:
+    """Let a child live for up to 0.4 s; say whether it ended by itself."""
+    end = time.monotonic() + rng.uniform(0.0, 0.4) if killing else float("inf")
+    while time.monotonic() < end:
+        pid, status = os.waitpid(child, os.WNOHANG)
+        if pid:
+            if status:
+                raise AssertionError(f"the download ended with status {status}")
+            return True
+        time.sleep(0.001)
+    os.kill(child, signal.SIGKILL)
+    _, status = os.waitpid(child, 0)
+    return not os.WIFSIGNALED(status) and status == 0
+
+
+def table(outcomes: list[Outcome]) -> str:
+    """Return the fault table in Markdown."""
+    lines = [
+        "| fault | downloads | accepted | digest, manifest or CRC: exact / all | "
+        "size only: exact / all | refused | cuts | "
+        "re-fetched per cut, MiB: mean, most | restarts | slowest s |",
+        "|---|---|---|---|---|---|---|---|---|---|",
+    ]
+    for fault, words in FAULTS.items():
+        rows = [outcome for outcome in outcomes if outcome.fault == fault]
+        if rows:
+            lines.append(_row(words, rows))
+    return "\n".join([*lines, _row("**all**", outcomes)])
+
+
+def _row(words: str, rows: list[Outcome]) -> str:
+    accepted = [row for row in rows if row.accepted]
+    strong = [row for row in accepted if row.verified != "size"]
+    weak = [row for row in accepted if row.verified == "size"]
+    mean, most = refetched_per_cut(rows)
+    return (
+        f"| {words} | {len(rows)} | {len(accepted)} | {sum(r.exact for r in strong)} / "
+        f"{len(strong)} | {sum(r.exact for r in weak)} / {len(weak)} | "
+        f"{len(rows) - len(accepted)} | {sum(r.cuts for r in rows)} | {mean:.2f}, {most:.2f} | "
+        f"{sum(r.restarts for r in rows)} | {max(r.seconds for r in rows):.1f} |"
+    )
+
+
+def refetched_per_cut(rows: list[Outcome]) -> tuple[float, float]:
+    """Return mean and largest MiB a cut, of downloads with Range and ETag and no restart."""
+    each = [
+        row.refetched / row.cuts / MIB
+        for row in rows
+        if row.ranged and row.cuts and not row.restarts and row.accepted
+    ]
+    return (statistics.mean(each), max(each)) if each else (0.0, 0.0)
+
+
+def notes(outcomes: list[Outcome], kills: Kills, options: argparse.Namespace) -> str:
+    """Return the sentences under the table."""
+    accepted = [o for o in outcomes if o.accepted]
+    strong = [o for o in accepted if o.verified != "size"]
+    escapes = [o for o in accepted if not o.exact]
+    refused = sorted({o.error.split(":")[0] for o in outcomes if not o.accepted})
+    again = max(kills.refetched, default=0) / MIB
+    return "\n".join(
+        [
+            f"{len(outcomes)} downloads, seed {options.seed}, sizes 1 KiB to "
+            f"{options.largest // MIB} MiB log-uniform, stall timeout {OPTIONS.stall_s:.0f} s, "
+            f"wall timeout {OPTIONS.wall_s:.0f} s. Accepted with a digest, manifest or CRC and not "
+            f"bit-exact: {sum(not o.exact for o in strong)} of {len(strong)}. Escapes among the "
+            f"files with neither: {sum(o.verified == 'size' for o in escapes)} of "
+            f"{len(accepted) - len(strong)}. Refused: {len(outcomes) - len(accepted)} "
+            f"({', '.join(refused) or 'none'}); files left in place by those: "
+            f"{sum(o.left_behind for o in outcomes)}.",
+            "",
+            f"{kills.kills} processes killed at random moments: {kills.with_part} left a part, "
+            f"{kills.in_place} had just put the whole file in place, {kills.passing_incomplete} "
+            f"left a file that passes for complete and is not. {kills.finished} downloads were "
+            f"resumed to the end, {kills.wrong_after_resume} of them wrong; the last run of "
+            f"one fetched at most {again:.1f} MiB again.",
+        ]
+    )
+
+
+def write_page(text: str) -> None:
+    """Put the table between its marks in the page."""
+    before, _, rest = PAGE.read_text().partition(MARKS[0])
+    _, _, after = rest.partition(MARKS[1])
+    PAGE.write_text(f"{before}{MARKS[0]}\n{text}\n{MARKS[1]}{after}")
+
+
+def main() -> None:
+    options = _arguments()
+    if options.share:
+        _share(options)
+        return
+    trials = plan(options.seed, options.downloads, options.largest)
+    with tempfile.TemporaryDirectory(dir=options.work) as folder:
+        start = time.monotonic()
+        outcomes = run_trials(
+            trials,
+            Path(folder),
+            largest=options.largest,
+            processes=options.processes,
+            threads=options.threads,
+        )
+        print(f"{len(outcomes)} downloads in {time.monotonic() - start:.0f} s", file=sys.stderr)
+        kills = run_kills(options.kills, options.seed, Path(folder))
+        print(f"{kills.kills} kills, all in {time.monotonic() - start:.0f} s", file=sys.stderr)
+    text = f"{table(outcomes)}\n\n{notes(outcomes, kills, options)}"
+    print(text)
+    for outcome in outcomes:
+        if not outcome.accepted and outcome.fault != "always":
+            print(f"{outcome.fault} {outcome.check}: {outcome.error}", file=sys.stderr)
+    if not options.print:
+        write_page(text)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--downloads", type=int, default=1000)
+    parser.add_argument("--kills", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--largest", type=lambda text: int(text) * MIB, default=64 * MIB)
+    parser.add_argument("--processes", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=8)
+    parser.add_argument("--print", action="store_true", help="leave the page as it is")
+    parser.add_argument("--work", type=Path, help="folder for the temporary files")
+    for name in ("share", "pattern"):
+        parser.add_argument(f"--{name}", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
