@@ -138,13 +138,15 @@ def find(
     RetryableError
         if there is none, and not all providers could be asked.
     """
-    failures: list[str] = []
+    failures: dict[str, str] = {}
     for kind in KINDS:
         for provider in providers:
+            if provider in failures:
+                continue
             try:
                 found = _best_at(provider, kind, scene, settings)
             except (AccessError, AnswerError, RetryableError) as error:
-                failures.append(f"{provider}: {error.found}")
+                failures[provider] = error.found
                 continue
             if found is not None:
                 return found
@@ -152,7 +154,7 @@ def find(
         raise RetryableError(
             where=f"orbit of {scene.platform} at {scene.start:%Y-%m-%d %H:%M:%S}",
             expected="an answer of every provider",
-            found="; ".join(dict.fromkeys(failures)),
+            found="; ".join(f"{name}: {words}" for name, words in failures.items()),
             fix="try again later",
         )
     return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import RetryableError
 from skymend.sources.answers import field, time_of
 from skymend.sources.cdse.catalogue import PROVIDER, Collection
-from skymend.sources.naming import PRODUCT, harmonise
+from skymend.sources.naming import PRODUCT, harmonise, platform_name
 from skymend.sources.protocol import Filters, Period, timestamp
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ class Query:
         if f.orbit_direction is not None and self.collection.odata == "SENTINEL-1":
             yield _attribute("orbitDirection", f.orbit_direction.upper())
         if f.platform is not None:
-            yield _attribute("platformSerialIdentifier", f.platform[-1].upper())
+            # Auxiliary files lack the attribute of the platform; all names begin with it.
+            yield f"startswith(Name,{_quoted(_prefix(f.platform))})"
 
 
 def search(get: Get, query: Query) -> Iterator[dict[str, Any]]:
@@ -194,6 +195,7 @@ def _properties(product: Mapping[str, Any], where: str) -> dict[str, Any]:
         "cdse:id": field(product, "Id", str, where),
         "cdse:s3_path": field(product, "S3Path", str, where, default=""),
         "published": field(product, "PublicationDate", str, where, default="") or None,
+        "platform": platform_name(field(product, "Name", str, where)[:3]),
     }
     attributes = _values(product, where)
     for name, key in _ATTRIBUTES.items():
@@ -266,6 +268,11 @@ def _attribute(name: str, value: object, kind: str = "String", test: str = "eq")
         f"Attributes/{accessor}/any(att:att/Name eq '{name}' and att/{accessor}/Value "
         f"{test} {shown})"
     )
+
+
+def _prefix(platform: str) -> str:
+    """Return how names of a platform begin: ``S2A`` of ``sentinel-2a``."""
+    return platform.upper().replace("SENTINEL-", "S")
 
 
 def _quoted(value: object) -> str:
