@@ -33,8 +33,9 @@ from skymend.sar.external import (
     last_words,
     run_program,
 )
+from skymend.sar.passes import Pass, open_pass
 from skymend.sar.snap_graphs import Filter, Graph, Recipe, compose, parse_graph
-from skymend.sar.snap_inputs import elevation, orbit_home, polarisations, subset_wkt
+from skymend.sar.snap_inputs import elevation, orbit_home, subset_wkt
 from skymend.sar.snap_outputs import write_scene
 
 _FILTERS = {
@@ -131,16 +132,16 @@ class SnapEngine:
                 found=str(geoid),
                 fix="leave the geoid out, or use the engine embedded or otb",
             )
-        channels = polarisations(products, chain.polarisations)
+        track = open_pass(products, chain.polarisations)
+        eof = track.orbit_file(orbit)
         graph = self._graph(chain, len(products))
         result = work / "snap.dim"
-        values = _values(products, grid, orbit, channels, result)
+        values = _values(track, grid, eof, result)
         values |= {"dem": "External DEM", "demFile": str(elevation(dem, grid, work))}
-        home = orbit_home(orbit, work) if orbit is not None else None
-        finished = self._run(graph, values, work, cpus, (*products, work), home)
-        judge(finished, products)
-        facts = _facts(chain, graph, orbit)
-        return write_scene(result, grid, channels, chain, out, facts)
+        home = orbit_home(eof, work) if eof is not None else None
+        judge(self._run(graph, values, work, cpus, track.paths, home), track.paths)
+        facts = _facts(chain, graph, eof)
+        return write_scene(result, grid, track.channels, chain, out, facts)
 
     def _graph(self, chain: Chain, slices: int) -> Graph:
         if self.settings.graph is None:
@@ -281,24 +282,18 @@ def _filter(chain: Chain) -> Filter | None:
     return Filter(_FILTERS[chain.speckle], chain.speckle_window)
 
 
-def _values(
-    products: Sequence[Path],
-    grid: Grid,
-    orbit: Path | None,
-    channels: Sequence[str],
-    result: Path,
-) -> dict[str, str]:
+def _values(track: Pass, grid: Grid, orbit: Path | None, result: Path) -> dict[str, str]:
     """Return the value of every placeholder but the DEM's."""
     size = grid.resolution
     origin = [(edge + size / 2) % size for edge in (grid.transform[2], grid.transform[5])]
-    inputs = {f"input{i}": str(p.resolve()) for i, p in enumerate(products, start=1)}
-    if len(products) == 1:
+    inputs = {f"input{i}": str(p.resolve()) for i, p in enumerate(track.paths, start=1)}
+    if len(track.paths) == 1:
         inputs = {"input": inputs["input1"]}
     return {
         **inputs,
         "output": str(result),
         "subset": subset_wkt(grid),
-        "polarisations": ",".join(channels),
+        "polarisations": ",".join(track.channels),
         "orbitType": _RESORB if orbit is not None and "RESORB" in orbit.name else _POEORB,
         "crs": grid.crs,
         "spacingMeter": repr(size),

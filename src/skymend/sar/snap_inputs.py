@@ -1,10 +1,9 @@
-"""What SNAP is given: channels, area, DEM and orbit in the forms it takes."""
+"""What SNAP is given: area, DEM and orbit in the forms it takes."""
 
 from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +11,7 @@ import numpy as np
 from skymend.core.errors import ConfigError, ProductError
 from skymend.core.grid import Grid
 from skymend.products.dem import read_dem
-from skymend.products.sentinel1.archive import open_archive
-from skymend.products.sentinel1.manifest import read_manifest
+from skymend.sar.passes import lonlat_bounds
 
 SUBSET_MARGIN_M = 5_000.0
 """Ground kept around the grid in radar geometry: terrain displaces and windows reach."""
@@ -24,64 +22,10 @@ DEM_MARGIN_M = 20_000.0
 DEM_NODATA = -32768.0
 
 _POSTING = 1 / 3600
-_METRES_A_DEGREE = 111_320.0
 _EOF = re.compile(
     r"(S1[A-D])_OPER_AUX_(POEORB|RESORB)_OPOD_\d{8}T\d{6}_V(\d{4})(\d{2})(\d{2})T\d{6}_"
     r"\d{8}T\d{6}\.EOF"
 )
-
-
-def polarisations(products: Sequence[Path], wanted: Sequence[str]) -> tuple[str, ...]:
-    """Return the channels to process: those wanted, or all that the products share.
-
-    Raises
-    ------
-    ProductError
-        if a product is no IW GRD, or lacks a channel.
-    """
-    present: tuple[str, ...] = ("VV", "VH", "HH", "HV")
-    for path in products:
-        manifest = read_manifest(open_archive(path))
-        if (manifest.mode, manifest.product_type) != ("IW", "GRD"):
-            raise ProductError(
-                where=path.name,
-                expected="an IW GRD product",
-                found=f"{manifest.mode} {manifest.product_type}",
-                fix="fetch the GRD of the interferometric wide swath mode",
-            )
-        present = tuple(p for p in present if p in manifest.polarisations)
-    missing = [p for p in wanted if p not in present]
-    if missing or not present:
-        raise ProductError(
-            where=products[0].name,
-            expected=f"the polarisation {missing[0] if missing else 'VV or HH'}",
-            found=", ".join(present) or "none in common",
-            fix="ask for polarisations that the product has",
-        )
-    return tuple(wanted) or present
-
-
-def lonlat_bounds(grid: Grid, margin_m: float) -> tuple[float, float, float, float]:
-    """Return west, south, east, north in degrees around a grid and a margin.
-
-    Raises
-    ------
-    ConfigError
-        if the area crosses the antimeridian, which SNAP's subset cannot express.
-    """
-    from rasterio.warp import transform_bounds
-
-    left, bottom, right, top = grid.bounds
-    padded = (left - margin_m, bottom - margin_m, right + margin_m, top + margin_m)
-    west, south, east, north = transform_bounds(grid.crs, "EPSG:4326", *padded, densify_pts=21)
-    if west > east:
-        raise ConfigError(
-            where="grid",
-            expected="an area on one side of the antimeridian",
-            found=f"{west:.2f} to {east:.2f} degrees east",
-            fix="use the engine embedded",
-        )
-    return west, south, east, north
 
 
 def subset_wkt(grid: Grid) -> str:

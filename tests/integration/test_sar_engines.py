@@ -1,0 +1,284 @@
+"""External radar engines end to end: SNAP against a stand-in that checks its input; OTB itself."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skymend.core.errors import ConfigError, ProductError, RetryableError, SkipJob, ToolMissingError
+from skymend.core.grid import Grid, Window
+from skymend.core.raster import describe, read, read_labels
+from skymend.sar.engine import Chain
+from skymend.sar.engines import open_engine
+from skymend.sar.snap import SnapEngine, SnapSettings, find_gpt
+from skymend.sar.snap_research import templates
+from tests.engine_case import FOOTPRINT, GRID, make_dem, make_safe
+from tests.integration.standin_gpt import place
+
+STANDIN = Path(__file__).with_name("standin_gpt.py")
+
+
+@pytest.fixture
+def gpt(tmp_path, monkeypatch):
+    """A program named gpt that runs the stand-in; returns the file where it notes its arguments."""
+    program = tmp_path / "snap" / "bin" / "gpt"
+    program.parent.mkdir(parents=True)
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{STANDIN}" "$@"\n')
+    program.chmod(0o755)
+    log = tmp_path / "arguments.json"
+    monkeypatch.delenv("SKYMEND_GPT", raising=False)
+    monkeypatch.setenv("SNAP_HOME", str(tmp_path / "snap"))
+    monkeypatch.setenv("STANDIN_LOG", str(log))
+    extract = Path(__file__).resolve().parents[3] / "shared" / "specs" / "snap_operators.json"
+    if extract.is_file():
+        monkeypatch.setenv("STANDIN_OPERATORS", str(extract))
+    return log
+
+
+@pytest.fixture
+def case(tmp_path):
+    """A product, a DEM, and folders for results and work."""
+    for folder in ("out", "work"):
+        (tmp_path / folder).mkdir()
+    return {
+        "products": [make_safe(tmp_path / "in")],
+        "grid": GRID,
+        "dem": make_dem(tmp_path),
+        "out": tmp_path / "out",
+        "work": tmp_path / "work",
+    }
+
+
+def run(engine, case, chain=Chain(), **changes):  # noqa: B008 - frozen
+    arguments = {**case, **changes}
+    where = [arguments.pop(name) for name in ("products", "grid", "dem", "out")]
+    return engine.process(*where, chain=chain, **arguments)
+
+
+def expected(grid, nth=0):
+    a, _, left, _, _, top = grid.transform
+    x = left + (np.arange(grid.shape[1]) + 0.5) * a
+    y = top - (np.arange(grid.shape[0]) + 0.5) * a
+    return (place(x, y[:, None]) * 2.0**-nth).astype(np.float32)
+
+
+def test_snap_makes_a_scene_whose_pixels_lie_where_they_belong(gpt, case):
+    seen = []
+    engine = SnapEngine(SnapSettings(memory_gb=4.0), progress=seen.append)
+    scene = run(engine, case, cpus=2)
+    assert describe(scene.backscatter).grid == GRID
+    assert describe(scene.backscatter).bands == ("VV", "VH")
+    power = read(scene.backscatter)
+    np.testing.assert_array_equal(power[0], expected(GRID))
+    np.testing.assert_array_equal(power[1], expected(GRID, 1))
+    assert describe(scene.incidence).bands == ("local", "ellipsoid")
+    # The incidence is stored in hundredths of a degree.
+    np.testing.assert_allclose(read(scene.incidence)[:, 5, 5], [37.25, 38.5], atol=0.005)
+    assert set(np.unique(read_labels(scene.state))) == {0, 1, 2, 3}
+    assert seen[0] == 0.1
+    assert seen[-1] == 1.0
+    assert scene.facts["convention"] == "gamma0-flattened"
+    said = json.loads(gpt.read_text())
+    assert said["options"]["-q"] == "2"
+    assert said["options"]["-c"] == "3072M"
+    assert said["values"]["crs"] == "EPSG:32633"
+
+
+@pytest.mark.parametrize(
+    "chain",
+    [
+        Chain(convention="sigma0", speckle="lee-sigma", polarisations=("VH",)),
+        Chain(convention="gamma0", multilook=2, speckle="refined-lee"),
+        Chain(convention="beta0", remove_thermal_noise=False, remove_border_noise=False),
+    ],
+)
+def test_snap_takes_every_convention(gpt, case, chain):
+    scene = run(SnapEngine(), case, chain)
+    assert scene.facts["convention"] == chain.convention
+    np.testing.assert_array_equal(read(scene.backscatter)[0], expected(GRID))
+    assert describe(scene.backscatter).bands == (chain.polarisations or ("VV", "VH"))
+
+
+def test_snap_results_in_decibel(gpt, case):
+    scene = run(SnapEngine(), case, Chain(decibel=True, polarisations=("VV",)))
+    np.testing.assert_allclose(read(scene.backscatter)[0], 10 * np.log10(expected(GRID)), rtol=1e-6)
+
+
+def test_snap_assembles_the_slices_of_a_pass(gpt, case, tmp_path):
+    second = make_safe(
+        tmp_path / "in",
+        name="S1B_IW_GRDH_1SDV_20211223T051147_20211223T051212_030148_039993_1111.SAFE",
+        start="2021-12-23T05:11:47.594441",
+        stop="2021-12-23T05:12:12.593249",
+    )
+    run(SnapEngine(), case, products=[second, *case["products"]])
+    values = json.loads(gpt.read_text())["values"]
+    assert values["input1"].endswith("5371.SAFE")
+    assert values["input2"].endswith("1111.SAFE")
+
+
+def test_snap_uses_the_orbit_file_given(gpt, case, tmp_path):
+    eof = "S1B_OPER_AUX_RESORB_OPOD_20211223T090000_V20211223T040000_20211223T072000.EOF"
+    (tmp_path / eof).write_text("<Earth_Explorer_File/>")
+    scene = run(SnapEngine(), case, orbit=tmp_path / eof)
+    said = json.loads(gpt.read_text())
+    assert said["values"]["orbitType"] == "Sentinel Restituted (Auto Download)"
+    assert "snap-user" in said["options"]["-J-Dsn"]
+    assert scene.facts["orbit"] == eof
+
+
+def test_snap_runs_a_graph_of_the_users_own(gpt, case, tmp_path):
+    graph = tmp_path / "mine.xml"
+    graph.write_text(templates()["s1-zs-utm-subset"].graph.xml())
+    scene = run(SnapEngine(SnapSettings(graph=graph)), case)
+    assert "Multilook" in scene.facts["operators"]
+    assert scene.state is None
+    assert describe(scene.incidence).bands == ("local",)
+    graph.write_text(compose_without_write())
+    with pytest.raises(ConfigError, match="whose result nobody uses"):
+        run(SnapEngine(SnapSettings(graph=graph)), case)
+
+
+def compose_without_write():
+    text = templates()["s1-zs-utm-subset"].graph.xml()
+    return text[: text.index('  <node id="Write">')] + "</graph>"
+
+
+@pytest.mark.parametrize("name", [n for n in templates() if n.startswith("s1-")])
+def test_every_research_graph_passes_the_stand_in(gpt, case, tmp_path, name):
+    """Each file of snap-graphs/ as a user runs it: defaults, product, result, UTM zone."""
+    template = templates()[name]
+    graph = tmp_path / "graph.xml"
+    graph.write_text(template.graph.xml())
+    values = {
+        **template.defaults,
+        **{"input": case["products"][0], "output": tmp_path / "target.dim"},
+        **{"crs": "EPSG:32633", "spacingMeter": "2000", "dem": "SRTM 1Sec HGT"},
+        "subset": "POLYGON((12 41.5,13 41.5,13 42,12 42,12 41.5))",
+    }
+    options = [f"-P{key}={value}" for key, value in values.items()]
+    done = subprocess.run(
+        [find_gpt(), graph, "-e", *options, "-c", "1G", "-q", "1", "-x"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert (tmp_path / "target.dim").is_file()
+
+
+@pytest.mark.parametrize(
+    ("words", "outcome"),
+    [
+        ("java.lang.OutOfMemoryError: Java heap space", ConfigError),
+        ("Error: java.net.UnknownHostException: step.esa.int", RetryableError),
+    ],
+)
+def test_failures_of_snap_become_outcomes(gpt, case, monkeypatch, words, outcome):
+    monkeypatch.setenv("STANDIN_SAYS", words)
+    with pytest.raises(outcome):
+        run(SnapEngine(), case)
+    assert list(case["out"].iterdir()) == []
+
+
+def test_a_pass_beside_the_area_is_skipped(gpt, case, tmp_path):
+    away = FOOTPRINT.replace(",1", ",2")
+    product = make_safe(tmp_path / "away", footprint=away)
+    with pytest.raises(SkipJob, match="does not touch the area"):
+        run(SnapEngine(), case, products=[product])
+    assert list(case["out"].iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "sentence"),
+    [
+        ("${input}", "${nothing}", "Undefined variable 'nothing'"),
+        ("<operator>Calibration<", "<operator>Calibrate<", "SPI not found"),
+        ("auxFile>", "auxfile>", "Unknown element 'auxfile'"),
+        ("Product Auxiliary File", "Some File", "Value for 'auxFile' is invalid"),
+        ('refid="Read"', 'refid="Raed"', "Unknown source Raed"),
+    ],
+)
+def test_the_stand_in_can_refuse(gpt, case, tmp_path, old, new, sentence):
+    """A check that cannot fail is none: bent graphs must not pass the stand-in."""
+    if old not in {"${input}", 'refid="Read"'} and "STANDIN_OPERATORS" not in os.environ:
+        pytest.skip("the extract of SNAP's operators is not beside the checkout")
+    graph = tmp_path / "bent.xml"
+    graph.write_text(templates()["s1-v1"].graph.xml().replace(old, new))
+    values = {**templates()["s1-v1"].defaults, "input": case["products"][0], "output": "x.dim"}
+    values["subset"] = "POLYGON((12 41.5,13 41.5,13 42,12 42,12 41.5))"
+    done = subprocess.run(
+        [find_gpt(), graph, *(f"-P{k}={v}" for k, v in values.items()), "-c", "1G", "-q", "1"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert sentence in done.stdout
+
+
+def test_snap_through_a_python_of_its_own(case, tmp_path, monkeypatch):
+    """The esa-snappy door: a child process; here its Java is a stand-in written for this test."""
+    package = tmp_path / "lib" / "esa_snappy"
+    package.mkdir(parents=True)
+    (package / "__init__.py").write_text(SNAPPY)
+    monkeypatch.setenv("PYTHONPATH", f"{package.parent}:{STANDIN.parent}")
+    scene = run(SnapEngine(SnapSettings(snappy=Path(sys.executable))), case)
+    np.testing.assert_array_equal(read(scene.backscatter)[0], expected(GRID))
+    (package / "__init__.py").write_text("raise ImportError('no Java here')")
+    with pytest.raises(ToolMissingError, match="no Java here"):
+        run(SnapEngine(SnapSettings(snappy=Path(sys.executable))), case)
+
+
+SNAPPY = '''
+"""Plays the part of jpy: Java types by name, over the stand-in for gpt."""
+import standin_gpt
+class HashMap(dict):
+    put = dict.__setitem__
+class FileReader:
+    def __init__(self, path): self.path = path
+    def close(self): pass
+class GraphIO:
+    @staticmethod
+    def read(reader, variables): return reader.path, variables
+class ProgressMonitor:
+    NULL = None
+class GraphProcessor:
+    def executeGraph(self, graph, monitor):
+        path, values = graph
+        try:
+            standin_gpt.main([path, *(f"-P{k}={v}" for k, v in values.items()),
+                              "-c", "1G", "-q", "1"])
+        except standin_gpt.Refused as refused:
+            raise RuntimeError(str(refused))
+class jpy:
+    @staticmethod
+    def get_type(name): return globals()[name.rpartition(".")[2]]
+'''
+
+
+def test_engines_open_by_name(gpt):
+    assert open_engine("snap").name == "snap"
+
+
+def test_snap_refuses_a_geoid_and_a_missing_channel(gpt, case, tmp_path):
+    with pytest.raises(ConfigError, match="none: SNAP adds its own EGM96"):
+        run(SnapEngine(), case, geoid=tmp_path / "egm08.gtx")
+    with pytest.raises(ProductError, match="expected the polarisation HH, found VV, VH"):
+        run(SnapEngine(), case, Chain(polarisations=("HH",)))
+    other = make_safe(tmp_path / "other", start="2021-12-24T05:11:22", stop="2021-12-24T05:11:47")
+    with pytest.raises(ProductError, match="a slice of the same pass"):
+        run(SnapEngine(), case, products=[*case["products"], other])
+
+
+def test_a_grid_off_the_product_is_filled_with_nothing(gpt, case):
+    """A part of the grid that SNAP's result does not reach stays NaN."""
+    wide = Grid(GRID.crs, GRID.transform, (GRID.shape[0], 40)).crop(Window(0, 0, 120, 40))
+    scene = run(SnapEngine(), case, grid=wide)
+    assert np.isfinite(read(scene.backscatter)).all()
