@@ -28,6 +28,7 @@ from skymend.clouds.fmask.probability import (
     land_threshold,
     weights_of,
 )
+from skymend.clouds.fmask.rim import grow_rims
 from skymend.clouds.fmask.scene import Scene
 from skymend.clouds.fmask.shadow import Shadows, find_shadows
 from skymend.clouds.fmask.terrain import terrain_shadow
@@ -54,13 +55,14 @@ class Options:
     ----------
     smallest_cloud_m2 : area below which a cloud is dropped.
     spare_m : width below which what looks like town, rock or snow is no cloud.
-    cloud_rim_m, shadow_rim_m : distance by which clouds and shadows grow.
+    cloud_rim_m : distance by which clouds grow over ground that is bright beside them.
+    shadow_rim_m : distance by which shadows grow.
     shadows : look for shadows; without them the sun is not asked for.
     """
 
-    smallest_cloud_m2: float = 3600.0
+    smallest_cloud_m2: float = 1200.0
     spare_m: float = 90.0
-    cloud_rim_m: float = 20.0
+    cloud_rim_m: float = 40.0
     shadow_rim_m: float = 20.0
     shadows: bool = True
 
@@ -107,6 +109,7 @@ def find_clouds(
         cloud |= very_cold(scene, flags, clear)
     cloud = spare_ground(scene, flags, cloud, options, cpus)
     cloud = close_pinholes(cloud) & ((flags & VALID) != 0)
+    cloud = grow_rims(cloud, flags, scene.bands.red, options.cloud_rim_m / scene.grid.resolution)
     cloud = drop_specks(cloud, round(options.smallest_cloud_m2 / scene.grid.resolution**2))
     return percent, cloud, {"land_threshold": round(threshold / STEP, 3)}
 
@@ -123,11 +126,15 @@ def very_cold(scene: Scene, flags: ByteArray, clear: Clear) -> BoolArray:
 def spare_ground(
     scene: Scene, flags: ByteArray, cloud: BoolArray, options: Options, cpus: int
 ) -> BoolArray:
-    """Remove bright ground that passed for cloud; what moves by parallax stays."""
+    """Remove bright ground that passed for cloud.
+
+    With the bands of the parallax test, what stands still goes; without, what looks like town,
+    rock or (without a thermal band) snow and is narrow.
+    """
+    if parallax.applies(scene):
+        return parallax.keep_moving(scene, cloud, cpus)
     like = BUILT if scene.has_temperature else BUILT | SNOW
     suspects = ((flags & like) != 0) & cloud
-    if parallax.applies(scene) and suspects.any():
-        suspects &= ~parallax.moving(scene, suspects, cpus)
     return spare(cloud, suspects, options.spare_m / scene.grid.resolution)
 
 
@@ -154,7 +161,6 @@ def _finish(
 ) -> Mask:
     size = scene.grid.resolution
     shadow = None if shadows is None else grow(shadows.mask, options.shadow_rim_m / size)
-    cloud = grow(cloud, options.cloud_rim_m / size)
     return _labelled(scene, flags, shade, percent, cloud, shadow, facts)
 
 

@@ -1,8 +1,9 @@
 """The parallax test: what moves between the bands of Sentinel-2 is high (Frantz et al. 2018).
 
 The detectors of B07, B08 and B8A see a place up to 2.6 seconds apart, from angles that differ,
-so that clouds shift between the bands and the ground does not. The cloud displacement index
-compares how much the ratios B08/B07 and B08/B8A vary in 7 x 7 pixels of 20 m.
+so that clouds shift between the bands and the ground does not. B07 and B8A are seen 0.3 seconds
+apart, B08 and B8A 1.8; on the ground B08 resembles B8A more than B07 does, over clouds less. The
+cloud displacement index compares how much the two ratios vary in 7 x 7 pixels of 20 m.
 """
 
 from __future__ import annotations
@@ -12,11 +13,15 @@ import numpy.typing as npt
 
 from skymend.clouds.fmask.scene import NODATA, Scene, ShortArray
 from skymend.clouds.fmask.strips import over_strips
+from skymend.clouds.fmask.tidy import erode, grow
 from skymend.core.encoding import FloatArray
 
 SEED = -0.5
-GROWN = -0.25
-"""A cloud holds a pixel below the first; it reaches as far as the second (section 2.3)."""
+"""Index below which a pixel moves (section 2.3)."""
+
+REACH_M = 100.0
+CIRRUS_SEEN = 100
+"""Reflectance x 10000 at 1.38 um of a cloud that needs no parallax to be believed."""
 
 WINDOW = 7
 FINEST_M, COARSEST_M = 10.0, 20.0
@@ -43,42 +48,53 @@ def displacement_index(wide: ShortArray, red_edge: ShortArray, nir: ShortArray) 
 
     Returns
     -------
-    (rows, columns) float32, -1..1: ``(V7 - V8A) / (V7 + V8A)`` with V the variance of B08 over
-    B07 and over B8A (eq. 1 and 2); below -0.5 over clouds, 0 where nothing varies.
+    (rows, columns) float32, -1..1: ``(V7 - V8) / (V7 + V8)`` with V7 the variance of B07 / B8A
+    and V8 that of B08 / B8A (eq. 1 and 2); below -0.5 over clouds, 0 where nothing varies.
     """
-    by_red_edge, by_nir = _variance(wide, red_edge), _variance(wide, nir)
-    total = by_red_edge + by_nir
+    edge, broad = _variance(red_edge, nir), _variance(wide, nir)
+    total = edge + broad
     index = np.zeros_like(total)
-    np.divide(by_red_edge - by_nir, total, out=index, where=total > 1e-8)
+    np.divide(edge - broad, total, out=index, where=total > 1e-8)
     return index
 
 
-def moving(scene: Scene, suspects: BoolArray, cpus: int) -> BoolArray:
-    """Return which of the suspect pixels belong to something high above the ground.
+def keep_moving(scene: Scene, cloud: BoolArray, cpus: int) -> BoolArray:
+    """Drop what stands still: bright roofs, beaches, rock, snow.
+
+    A cloud pixel stays if a moving pixel of the same cloud lies within 100 m, if it lies more
+    than 100 m inside a cloud that moves somewhere (large decks hold no texture to shift), or if
+    the cirrus band shows it.
 
     Returns
     -------
-    (rows, columns) boolean: suspects with an index below -0.5, and those below -0.25 that
-    touch them.
+    (rows, columns) boolean, part of ``cloud``.
     """
-    seeds, grown = np.zeros(suspects.shape, np.bool_), np.zeros(suspects.shape, np.bool_)
+    seeds = _seeds(scene, cloud, cpus)
+    radius = REACH_M / scene.grid.resolution
+    near = grow(seeds, radius)
+    deep = erode(cloud, radius) & touching(seeds, cloud)
+    high = scene.bands.cirrus > CIRRUS_SEEN if scene.has_cirrus else np.False_
+    return np.asarray(cloud & (near | deep | high))
+
+
+def _seeds(scene: Scene, cloud: BoolArray, cpus: int) -> BoolArray:
+    """Return the cloud pixels that move, single ones excepted."""
+    seeds = np.zeros(cloud.shape, np.bool_)
     reach = WINDOW // 2
     wide, red_edge = scene.nir_wide, scene.red_edge
     assert wide is not None  # `applies` said so
     assert red_edge is not None
 
     def rate(first: int, last: int) -> None:
-        if not suspects[first:last].any():
+        if not cloud[first:last].any():
             return
         top = max(0, first - reach)
         part = slice(top, last + reach)
         index = displacement_index(wide[part], red_edge[part], scene.bands.nir[part])
-        inner = index[first - top : last - top]
-        seeds[first:last] = (inner < SEED) & suspects[first:last]
-        grown[first:last] = (inner < GROWN) & suspects[first:last]
+        seeds[first:last] = (index[first - top : last - top] < SEED) & cloud[first:last]
 
-    over_strips(rate, suspects.shape[0], cpus)
-    return touching(seeds, grown)
+    over_strips(rate, cloud.shape[0], cpus)
+    return seeds
 
 
 def touching(seeds: BoolArray, within: BoolArray) -> BoolArray:

@@ -25,6 +25,9 @@ CIRRUS_CLOUD = 0.01
 
 COLD = -273.0
 
+CLEAR_LAND = VALID | CLOUD_LIKE | WATER | SNOW
+"""Flags of which clear land has ``VALID`` alone."""
+
 
 def find_potential(scene: Scene, cpus: int) -> ByteArray:
     """Apply the spectral rules to a scene.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from skymend.clouds.fmask import rules
-from skymend.clouds.fmask.potential import CLOUD_LIKE, DARK_WATER, VALID, WATER
+from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, DARK_WATER, VALID, WATER
 from skymend.clouds.fmask.scene import Bands, Scene
 from skymend.clouds.fmask.strips import over_strips
 from skymend.core.encoding import ByteArray
@@ -113,11 +113,11 @@ def cloud_probability(
 
 
 def land_threshold(flags: ByteArray, percent: ByteArray, weights: Weights) -> float:
-    """Return the percentage above which land is cloud (eq. 17), from clear land.
+    """Return the percentage above which land is cloud (eq. 17), from clear land without snow.
 
     A scene that shows no clear land is judged by the margin alone.
     """
-    clear = ((flags & (VALID | CLOUD_LIKE | WATER)) == VALID) & (percent != NONE)
+    clear = (flags & CLEAR_LAND) == VALID
     counts = np.bincount(percent[clear], minlength=256)
     level = _quantile(counts, HIGH) if counts.sum() else 0.0
     return level + STEP * weights.above_clear
@@ -138,7 +138,7 @@ def _count(
             flag = flags[row, column]
             if flag & (VALID | CLOUD_LIKE) != VALID:
                 continue
-            land = flag & WATER == 0
+            land = flag & CLEAR_LAND == VALID
             if land:
                 haze = rules.haze(bands.blue[row, column] * 1e-4, bands.red[row, column] * 1e-4)
                 place = int((haze - _HAZE_LOW) / _HAZE_STEP)

@@ -71,9 +71,14 @@ def is_water(red: float, nir: float) -> bool:
 
 @njit(cache=True, inline="always")
 def is_snow(green: float, nir: float, swir1: float, celsius: float) -> bool:
-    """Tell whether a pixel may be snow (eq. 20): NDSI, not warm, bright in green and NIR."""
+    """Tell whether a pixel may be snow (eq. 20): NDSI, not warm, bright in green and NIR.
+
+    Without a thermal band (-273) haze over plants would pass; NDSI must then exceed 0.4, the
+    bound of Hall et al. 1995 (RSE 54, 127-140).
+    """
     ndsi = normalised_difference(green, swir1)
-    return ndsi > 0.15 and celsius < 3.8 and nir > 0.11 and green > 0.1
+    least = 0.15 if celsius > -200.0 else 0.4
+    return ndsi > least and celsius < 3.8 and nir > 0.11 and green > 0.1
 
 
 @njit(cache=True, inline="always")

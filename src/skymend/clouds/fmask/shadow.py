@@ -24,7 +24,7 @@ from skymend.clouds.fmask.matching import (
     paint,
 )
 from skymend.clouds.fmask.objects import Objects, coarse_share, find_objects
-from skymend.clouds.fmask.potential import CLOUD_LIKE, VALID, WATER
+from skymend.clouds.fmask.potential import CLEAR_LAND, VALID, WATER
 from skymend.clouds.fmask.probability import LOW, Clear
 from skymend.clouds.fmask.scene import Scene, ShortArray
 from skymend.core.encoding import ByteArray
@@ -71,7 +71,7 @@ def find_shadows(
 def shadow_candidates(scene: Scene, flags: ByteArray, cpus: int) -> BoolArray:
     """Return the pixels that are hollows of both NIR and SWIR1, (rows, columns) boolean."""
     invalid = (flags & VALID) == 0
-    clear = (flags & (VALID | CLOUD_LIKE | WATER)) == VALID
+    clear = (flags & CLEAR_LAND) == VALID
     with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
         bands = (scene.bands.nir, scene.bands.swir1)
         near, short = pool.map(lambda band: _hollows(band, invalid, clear), bands)

@@ -64,3 +64,12 @@ def grow(mask: BoolArray, radius: float) -> BoolArray:
     if radius < 1:
         return mask
     return np.asarray(cv2.dilate(mask.view(np.uint8), disc(radius)), np.uint8).view(np.bool_)
+
+
+def erode(mask: BoolArray, radius: float) -> BoolArray:
+    """Erode by a disc, radius in pixels."""
+    import cv2
+
+    if radius < 1:
+        return mask
+    return np.asarray(cv2.erode(mask.view(np.uint8), disc(radius)), np.uint8).view(np.bool_)
