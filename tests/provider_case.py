@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import zipfile
 from collections.abc import Mapping
@@ -30,6 +31,19 @@ def zip_of(files: Mapping[str, bytes]) -> bytes:
         for name, content in sorted(files.items()):
             archive.writestr(zipfile.ZipInfo(name), content)
     return target.getvalue()
+
+
+def safe_zip(title: str, files: Mapping[str, bytes]) -> bytes:
+    """A SAFE archive: a folder with a manifest that states the MD5 of every other file."""
+    streams = "".join(
+        f'<dataObject><byteStream><fileLocation href="./{name}"/>'
+        f'<checksum checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum>'
+        "</byteStream></dataObject>"
+        for name, content in sorted(files.items())
+    )
+    manifest = f"<XFDU><dataObjectSection>{streams}</dataObjectSection></XFDU>".encode()
+    members = {**files, "manifest.safe": manifest}
+    return zip_of({f"{title}.SAFE/{name}": content for name, content in members.items()})
 
 
 def geotiff_of(value: int) -> bytes:

@@ -9,6 +9,7 @@ SHA-512.
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -243,7 +244,7 @@ def _start_time(metadata: Sequence[Any]) -> str | None:
         if isinstance(entry, dict) and "Start Time" in str(entry.get("fieldName")):
             for form in _TIMES:
                 try:
-                    text = str(entry.get("value"))[:26]
+                    text = re.sub(r"(\.\d{6})\d+$", r"\1", str(entry.get("value")))
                     return datetime.strptime(text, form).isoformat()
                 except ValueError:
                     continue
