@@ -115,6 +115,22 @@ def backscatter(scenario: Scenario, acquisition: Pass) -> FloatArray:
     return observed
 
 
+def gamma0(scenario: Scenario, acquisition: Pass) -> FloatArray:
+    """Return what terrain flattening ought to find: backscatter without the effect of slopes.
+
+    Sigma nought per ellipsoid area, less the facet's tilt, over the cosine of its local
+    incidence angle.
+
+    Returns
+    -------
+    (VV and VH, rows, columns) float32 linear, without speckle, noise or swath edge.
+    """
+    land = landscape(scenario.seed, scenario.size_px)
+    flat, local = incidence(scenario, acquisition.orbit, land)
+    tilt = np.sin(flat) / np.sin(local) * np.cos(local)
+    return np.stack([_mean(scenario, acquisition, p) / tilt for p in POLARISATIONS])
+
+
 def speckle(shape: tuple[int, ...], looks: float, rng: np.random.Generator) -> FloatArray:
     """Draw multiplicative speckle: mean 1, variance 1 / looks, neighbours correlated.
 

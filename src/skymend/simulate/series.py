@@ -25,6 +25,7 @@ from skymend.simulate.landscape import (
 )
 from skymend.simulate.optical import Image, observe
 from skymend.simulate.radar import backscatter
+from skymend.simulate.radar_series import write_pass_grd, write_wide_elevation
 from skymend.simulate.s1tiling import write_pass
 from skymend.simulate.safe_s2 import write_l1c, write_l2a
 from skymend.simulate.safe_series import surface_granule
@@ -37,7 +38,7 @@ from skymend.simulate.toa_series import toa_granule
 
 FORMATS = ("theia", "s1tiling", "dem", "stac", "truth")
 """What :func:`write` writes by default."""
-SAFE_FORMATS = ("safe-l2a", "safe-l1c")
+SAFE_FORMATS = ("safe-l2a", "safe-l1c", "safe-grd")
 """What it writes on request: products as the Copernicus services deliver them."""
 CHANGES_KEPT = 3
 
@@ -52,7 +53,8 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     - ``dem/<tile>.tif``: elevation above the geoid in metres, 10 m;
     - ``stac/catalog.json``: the same images as COGs with items;
     - ``safe/<product>.SAFE`` on request: Sentinel-2 Level-2A (``safe-l2a``) and
-      Level-1C (``safe-l1c``);
+      Level-1C (``safe-l1c``), Sentinel-1 IW GRD in two slices (``safe-grd``) with
+      ``dem/wide.tif``, elevation above the geoid for 25 km around;
     - ``truth/<yyyymmdd>_reflectance.tif`` and ``_labels.tif`` of every optical date (COGs,
       without clouds; labels before any mask error) and ``truth/changes.tif``: up to three
       abrupt changes per pixel inside the period as ``date_n`` (days since 1970-01-01) and
@@ -78,6 +80,10 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
     if "safe-l1c" in formats:
         for day in scenario.optical_dates():
             write_l1c(folder / "safe", toa_granule(scenario, day))
+    if "safe-grd" in formats:
+        write_wide_elevation(folder / "dem" / "wide.tif", scenario)
+        for acquisition in scenario.radar_passes():
+            write_pass_grd(folder / "safe", scenario, acquisition)
     if {"s1tiling", "stac"} & set(formats):
         for acquisition in scenario.radar_passes():
             image = backscatter(scenario, acquisition)
