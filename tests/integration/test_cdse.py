@@ -7,6 +7,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,14 +22,15 @@ from skymend.core.errors import (
 )
 from skymend.products import safe
 from skymend.simulate import Scenario, write
+from skymend.sources import versions
 from skymend.sources.area import Area
 from skymend.sources.credentials import Credentials
 from skymend.sources.fetching import plain
 from skymend.sources.protocol import Filters, Settings
 from skymend.sources.registry import open_source
 from skymend.sources.tokens import totp
-from tests.servers import cdse
-from tests.servers.routes import Response
+from tests.servers import cdse, routes
+from tests.servers.routes import Response, redirect
 
 SCENARIO = Scenario(size_px=60, start=date(2020, 4, 1), days=30, orbits=(), bands=("B02", "B04"))
 PERIOD = (datetime(2020, 4, 1, tzinfo=UTC), datetime(2020, 4, 30, 23, 59, tzinfo=UTC))
@@ -348,3 +350,131 @@ def test_malformed_tokens_name_the_field(products, tmp_path, body, field):
         (_, login) = open_source("cdse", settings_of(server, tmp_path)).check()
     assert not login.ok
     assert field in login.sentence
+
+
+def test_bands_of_a_level_1c_product(tmp_path):
+    folder = tmp_path / "products"
+    scenario = SCENARIO.model_copy(update={"days": 5, "baseline": "03.01"})
+    write(folder, scenario, formats=("safe-l1c",))
+    with cdse.serve(folder) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        assert not source.search(L2A, area(), PERIOD, Filters())
+        (item,) = source.search("sentinel-2-l1c", area(), PERIOD, Filters())
+        receipts = source.fetch(item, ["B02", "B04"], tmp_path / "here")
+    product = tmp_path / "here" / f"{item.id}.SAFE"
+    images = sorted(p.stem[-3:] for p in product.rglob("*.jp2") if "IMG_DATA" in p.parts)
+    assert images == ["B02", "B04"]
+    assert (product / "MTD_MSIL1C.xml").is_file()
+    assert versions.offset_dn(item) == 0
+    assert {r.verified for r in receipts} <= {"md5", "sha3-256"}
+
+
+GRD = "S1A_IW_GRDH_1SDV_20200410T060000_20200410T060025_032000_03B2A1_9550"
+
+
+def write_grd(folder: Path, name: str) -> Path:
+    """Write a product of the GRD's layout; images and annotations are mere placeholders."""
+    from skymend.simulate.markup import node, write_xml
+    from skymend.simulate.safe_manifest import data_object, entries
+
+    product = folder / f"{name}.SAFE"
+    for channel in ("vv", "vh"):
+        stem = f"s1a-iw-grd-{channel}-20200410t060000-20200410t060025-032000-03b2a1-001"
+        for path, content in {
+            f"measurement/{stem}.tiff": b"II*\0" + channel.encode() * 50_000,
+            f"annotation/{stem}.xml": b"<?xml version='1.0'?><product/>",
+            f"annotation/calibration/calibration-{stem}.xml": b"<?xml version='1.0'?><c/>",
+            f"annotation/calibration/noise-{stem}.xml": b"<?xml version='1.0'?><noise/>",
+            "preview/quick-look.png": b"png",
+        }.items():
+            (product / path).parent.mkdir(parents=True, exist_ok=True)
+            (product / path).write_bytes(content)
+    outline = node("coordinates", "43.7,1.0 43.7,1.3 43.9,1.3 43.9,1.0")
+    frame = node("frameSet", outline, node("pass", "DESCENDING"), node("relativeOrbitNumber", "8"))
+    section = node("dataObjectSection", *(data_object(e, "MD5") for e in entries(product)))
+    write_xml(product / "manifest.safe", node("XFDU", frame, section))
+    return product
+
+
+@pytest.mark.parametrize("way", ["cdse", "cdse-odata", "cdse-s3"])
+def test_one_polarisation_of_a_radar_product_without_its_twin(way, tmp_path):
+    folder = tmp_path / "products"
+    origin = write_grd(folder, GRD)
+    write_grd(folder, f"{GRD[:-4]}A1B2_COG")
+    keys = {"access_key": "a-key-for-tests", "secret_key": "a-secret-for-tests"}
+    with cdse.serve(folder, s3=way == "cdse-s3") as server:
+        settings = settings_of(server, tmp_path, **(keys if way == "cdse-s3" else {}))
+        source = open_source(way, settings)
+        filters = Filters(polarisations=("VV", "VH"), orbit_direction="descending")
+        found = source.search("sentinel-1-grd", area(), PERIOD, filters)
+        assert len(found) == 2
+        (item,) = versions.newest(found).kept
+        assert item.id == GRD
+        assert item.properties["sar:polarizations"] == ["VV", "VH"]
+        source.fetch(item, ["VV"], tmp_path / "here")
+        assert not source.search("sentinel-1-grd", area(), PERIOD, Filters(polarisations=("HH",)))
+    fetched = _tree(tmp_path / "here" / f"{GRD}.SAFE")
+    assert len(fetched) == 5
+    assert all("-vv-" in p.name or p.name == "manifest.safe" for p in fetched)
+    assert all(content == (origin / p).read_bytes() for p, content in fetched.items())
+
+
+def test_a_redirect_within_the_service_is_followed(products, tmp_path):
+    """Downloads may be sent on; the token goes along only where the service is the same."""
+    seen = []
+
+    def elsewhere(request, path):
+        seen.append(request.headers.get("Authorization"))
+        return Response(b"<html>not here</html>", 404)
+
+    with routes.serve({"GET /other/(.*)": elsewhere}) as other:
+        on = {
+            r"GET /odata/v1/Products\((.*)\)/Nodes.*": lambda *_: redirect(f"{other.url}/other/x")
+        }
+        with cdse.serve(products, extra=on) as server:
+            source = open_source("cdse-odata", settings_of(server, tmp_path))
+            (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+            with pytest.raises((ProductError, RetryableError, AccessError)):
+                source.fetch(item, ["B04"], tmp_path / "here")
+    assert seen
+    assert set(seen) == {None}
+
+
+def test_wrong_bytes_do_not_pass(products, tmp_path):
+    """Every band comes damaged: nothing of the name of an image is left behind."""
+    with cdse.serve(products) as server:
+        settings = settings_of(server, tmp_path)
+        (item,) = open_source("cdse-odata", settings).search(L2A, area(), PERIOD, Filters(limit=1))
+    damaged = {r"GET /odata/v1/Products\(.*IMG_DATA.*": lambda *_: Response(b"\0" * 2000)}
+    with cdse.serve(products, extra=damaged) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        with pytest.raises((ProductError, RetryableError)):
+            source.fetch(item, ["B04"], tmp_path / "here")
+    assert not list((tmp_path / "here").rglob("T31*.jp2"))
+
+
+def test_a_complete_product_is_not_fetched_again(products, tmp_path):
+    with cdse.serve(products) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+        (first,) = source.fetch(item, (), tmp_path / "here")
+        before = server.count("value")
+        (again,) = source.fetch(item, (), tmp_path / "here")
+        assert server.count("value") == before
+        assert (again.path, again.verified) == (first.path, "manifest")
+        (first.path / "MTD_MSIL2A.xml").write_bytes(b"torn")
+        (mended,) = source.fetch(item, (), tmp_path / "here")
+        assert mended.verified == "blake3"
+        assert (first.path / "MTD_MSIL2A.xml").read_bytes() != b"torn"
+
+
+def test_the_bytes_are_written_into_the_ledger_of_the_machine(server, settings, tmp_path):
+    from skymend.sources.cdse.service import limits
+    from skymend.sources.transfer import Ledger
+
+    source = open_source("cdse", settings)
+    (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+    receipts = source.fetch(item, ["B04"], tmp_path / "here")
+    ledger = Ledger(settings.cache / "ledger", {"cdse": limits()})
+    spent = 12 * 10**12 - ledger.room("cdse")
+    assert spent >= sum(r.bytes for r in receipts)

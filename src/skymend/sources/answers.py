@@ -59,7 +59,9 @@ def field(document: Any, path: str, kind: type[T], where: str, default: Any = _M
         naming the field, what it should be and what it is.
     """
     value = document
-    for part in path.split("."):
+    # A field may have dots in its own name: @odata.count.
+    whole = isinstance(document, dict) and path in document
+    for part in [path] if whole else path.split("."):
         value = _child(value, part)
     if value is None and default is not _MISSING:
         return default  # type: ignore[no-any-return]

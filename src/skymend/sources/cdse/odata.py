@@ -116,9 +116,10 @@ def search(get: Get, query: Query) -> Iterator[dict[str, Any]]:
                 if product["Id"] not in seen:
                     seen.add(product["Id"])
                     yield product
-        if received >= count:
+        complete = received >= count if count else received <= MOST_SKIP
+        if complete:
             return
-        if last is None or last == start or received < MOST_SKIP:
+        if last is None or last == start or received <= MOST_SKIP:
             raise _incomplete(received, count)
         start = last
 

@@ -156,10 +156,14 @@ class Cdse:
             return door.bring([remote], destination)
         from skymend.sources.archives import extract
 
+        folder = destination / shelf.folder
+        known = _complete(folder)
+        if known is not None:
+            return (known,)
         (receipt,) = door.bring([remote], destination)
         extract(receipt.path, destination)
         receipt.path.unlink()
-        return (replace(receipt, path=destination / shelf.folder),)
+        return (replace(receipt, path=folder),)
 
     def _entries(self, shelf: Shelf, door: Door, destination: Path) -> tuple[Entry, ...]:
         """Fetch the manifest first: it says what else there is, and what it must be."""
@@ -220,6 +224,21 @@ def limits() -> Limits:
     from skymend.sources.transfer import Limits
 
     return Limits(CONNECTIONS, REQUESTS_PER_MINUTE, BYTES_IN_30_DAYS)
+
+
+def _complete(folder: Path) -> Receipt | None:
+    """Return the receipt of a product that is there already, every file as its manifest says."""
+    from skymend.sources.archives import verify_safe
+    from skymend.sources.transfer import Receipt
+
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        verify_safe(folder)
+    except ProductError:
+        return None  # a part of it, or damaged
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Receipt(folder, size, "manifest", 0, 0, 0.0)
 
 
 def _moment(item: pystac.Item, key: str) -> datetime:
