@@ -31,7 +31,9 @@ IMAGE_UID = 10001
 """The uid of the images' own user; it gets the stores that root makes."""
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_LOGINS = ("SKYMEND_", "AWS_", "EARTHDATA_")
+_LOGINS = (
+    "SKYMEND_", "AWS_", "CDSE_", "EARTHDATA_", "EARTHENGINE_", "GEODES_", "M2M_", "PC_SDK_", "SH_",
+)  # fmt: skip
 _TMP_SHARE = 0.5
 _PROCESSES = 512
 

@@ -68,10 +68,11 @@ def search(
     area = None if grid is None else Area.of_grid(grid)
     period = None if role == "dem" else times
     found = provider.search(collection, area, period, _filters(source))
-    kept, dropped = versions.newest(list(found))
-    products = [_product(item, collection, source, bands) for item in kept]
+    choice = versions.newest(found)
+    products = [_product(item, collection, source, bands) for item in choice.kept]
     products = [p for p in products if _wanted(p, source)]
-    return tuple(sorted(products, key=lambda p: (p.time, p.id))), tuple(dropped)
+    notes = tuple(f"{d.id}: {d.reason} ({d.kept} is used)" for d in choice.dropped)
+    return tuple(sorted(products, key=lambda p: (p.time, p.id))), notes
 
 
 def _collection(role: str, source: Source) -> str:
