@@ -75,10 +75,10 @@ def kill_in_the_middle(region, server, least):
 
 
 def test_a_region_on_s3_survives_a_kill_and_equals_a_local_run(region, server, machine, tmp_path):
-    path = region()
-    kill_in_the_middle(path, server, least=8)
+    path = region(end="2018-06-21")
+    kill_in_the_middle(path, server, least=5)
     done = count_records(server)
-    assert done >= 8
+    assert done >= 5
     verified = skymend("cache", "verify", STORE)
     assert "0 damaged jobs" in verified.stdout, "what has a record is whole"
     planned = json.loads(skymend("plan", path, "--store", STORE, "--diff", "--json").stdout)
@@ -98,14 +98,15 @@ def test_a_region_on_s3_survives_a_kill_and_equals_a_local_run(region, server, m
     local = tmp_path / "local"
     run(path, "snakemake", store=local)
     made = bucket_rasters(server)
-    assert len(made) > 20
+    assert len(made) > 12
     assert made == rasters(local)
     assert "0 leftovers" in skymend("cache", "gc", STORE).stdout
 
     listed = json.loads(skymend("cache", "list", STORE, "--json").stdout)
     assert listed["reconstruct"]["done"] > 0
-    skymend("export", STORE, "20180616", tmp_path / "s3.tif")
-    skymend("export", local, "20180616", tmp_path / "local.tif")
+    date = next(p.split("/")[2] for p in made if "/reconstruct-" in p)
+    skymend("export", STORE, date, tmp_path / "s3.tif")
+    skymend("export", local, date, tmp_path / "local.tif")
     assert (tmp_path / "s3.tif").read_bytes() == (tmp_path / "local.tif").read_bytes()
 
     for document in server.keys(BUCKET):
@@ -129,5 +130,5 @@ def test_python_opens_a_store_on_s3(region, server, machine, monkeypatch):
     # a store of its own would cost another minute; the first test left this one
     series = library.open(STORE)
     assert series.reflectance.dims == ("time", "band", "y", "x")
-    assert series.sizes["time"] >= 5
+    assert series.sizes["time"] >= 3
     assert float(series.reflectance.isnull().mean()) < 0.2
