@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skymend.core.errors import ConfigError, ProductError, RetryableError
+from skymend.core.errors import AccessError, ConfigError, ProductError, RetryableError
 from skymend.sources import orbits
 from skymend.sources.cdse import odata
 from skymend.sources.credentials import Credentials
@@ -180,15 +181,25 @@ def test_asf_serves_what_the_data_space_lacks(tmp_path):
                 Body=content(file_name),
                 ACL="public-read",
             )
-        settings = settings_of(server, tmp_path, **{"asf-orbits.s3": bucket.url})
+        settings = settings_of(server, tmp_path, **{"asf.s3": bucket.url})
         receipt = orbits.fetch(SCENE, settings, tmp_path / "here")
-        # Made on a usual day, so the whole bucket is not listed.
-        assert receipt.path.name == PRECISE
+        assert receipt.path.name == NEWER
         assert receipt.verified == "md5"
-        client.delete_object(Bucket="s1-orbits", Key=f"AUX_POEORB/{PRECISE}")
-        assert orbits.fetch(SCENE, settings, tmp_path / "here").path.name == NEWER
         client.delete_object(Bucket="s1-orbits", Key=f"AUX_POEORB/{NEWER}")
+        assert orbits.fetch(SCENE, settings, tmp_path / "here").path.name == PRECISE
+        client.delete_object(Bucket="s1-orbits", Key=f"AUX_POEORB/{PRECISE}")
         assert orbits.fetch(SCENE, settings, tmp_path / "here").path.name == RESTITUTED
+        # Without a login at the Data Space, the open bucket has to do.
+        nobody = replace(settings, credentials=Credentials({}, {}, tmp_path / "none"))
+        with pytest.raises(AccessError):
+            orbits.fetch(SCENE, nobody, tmp_path / "here2", providers=["cdse"])
+        client.put_object(
+            Bucket="s1-orbits",
+            Key=f"AUX_RESORB/{RESTITUTED}",
+            Body=content(RESTITUTED),
+            ACL="public-read",
+        )
+        assert orbits.fetch(SCENE, nobody, tmp_path / "here2").verified == "md5"
         nothing = Scene("S1D", SCENE.start, SCENE.end)
         assert orbits.fetch(nothing, settings, tmp_path / "here") is None
 
@@ -196,7 +207,7 @@ def test_asf_serves_what_the_data_space_lacks(tmp_path):
 def test_a_silent_provider_is_no_proof_that_there_is_none(recorded, tmp_path):
     refusal = {"GET /s1-orbits/?": lambda _: Response(b"", 403)}
     with cdse.serve(tmp_path / "none", recorded=recorded, extra=refusal) as server:
-        settings = settings_of(server, tmp_path, **{"asf-orbits.s3": server.web.url})
+        settings = settings_of(server, tmp_path, **{"asf.s3": server.web.url})
         with pytest.raises(RetryableError, match="asf: 403"):
             orbits.find(SCENE, settings)
         assert orbits.find(Scene.of_name(PASS), settings).provider == "cdse"

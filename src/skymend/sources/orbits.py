@@ -2,15 +2,14 @@
 
 Precise orbits (AUX_POEORB, 5 cm) come three weeks after the pass and cover 26 hours, restituted
 ones (AUX_RESORB, 10 cm) within hours and cover three (GMES-GSEG-EOPG-TN-09-0043, sections 3.3
-and 4). The Copernicus Data Space has both; ASF mirrors them in a public bucket.
+and 4). The Copernicus Data Space has both; ASF mirrors them in an open bucket.
 """
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -23,13 +22,12 @@ from skymend.core.errors import (
     ProductError,
     RetryableError,
 )
-from skymend.sources.credentials import Credentials
-from skymend.sources.protocol import Filters, Settings
+from skymend.sources.protocol import Filters, Settings, Source
+from skymend.sources.versions import name_of
 
 if TYPE_CHECKING:
     import pystac
 
-    from skymend.sources import aws
     from skymend.sources.transfer import Progress, Receipt
 
 Kind = Literal["AUX_POEORB", "AUX_RESORB"]
@@ -40,8 +38,9 @@ KINDS: tuple[Kind, ...] = ("AUX_POEORB", "AUX_RESORB")
 MARGIN = timedelta(seconds=60)
 """By how much the validity must reach beyond the scene on both sides."""
 
-ASF_BUCKET = "s1-orbits"
-_ASF = "asf-orbits"
+PROVIDERS = ("cdse", "asf")
+"""Who has them; the files of ASF are open, those of the Data Space need its login."""
+
 _LONGEST = timedelta(hours=27)
 _NAME = re.compile(
     r"(S1[A-D])_OPER_(AUX_POEORB|AUX_RESORB)_OPOD_(\d{8}T\d{6})_V(\d{8}T\d{6})_(\d{8}T\d{6})"
@@ -111,11 +110,16 @@ class OrbitFile:
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An orbit file at a provider; ``bring`` downloads it into a folder, verified."""
+    """An orbit file at a provider."""
 
     orbit: OrbitFile
-    provider: str
-    bring: Callable[[Path, Progress | None], Receipt]
+    source: Source
+    item: pystac.Item
+
+    @property
+    def provider(self) -> str:
+        """Name of the provider."""
+        return self.source.name
 
 
 def best(orbits: Iterable[OrbitFile], scene: Scene) -> OrbitFile | None:
@@ -124,9 +128,7 @@ def best(orbits: Iterable[OrbitFile], scene: Scene) -> OrbitFile | None:
     return max(fit, key=lambda o: (-KINDS.index(o.kind), o.created, o.name), default=None)
 
 
-def find(
-    scene: Scene, settings: Settings, providers: Sequence[str] = ("cdse", "asf")
-) -> Found | None:
+def find(scene: Scene, settings: Settings, providers: Sequence[str] = PROVIDERS) -> Found | None:
     """Look for the orbit of a scene: precise at each provider in turn, then restituted.
 
     Returns
@@ -165,24 +167,39 @@ def fetch(
     settings: Settings,
     destination: Path,
     *,
-    providers: Sequence[str] = ("cdse", "asf"),
+    providers: Sequence[str] = PROVIDERS,
     progress: Progress | None = None,
 ) -> Receipt | None:
     """Bring the orbit file of a scene into a folder; None if there is none yet.
 
+    A provider that shows the file but does not hand it out gives way to the next one.
+
     Raises
     ------
+    AccessError
+        if all that have it want a login.
     ProductError
         if the file is no orbit file, or not of the time that its name states.
     RetryableError
         as :func:`find`.
     """
-    found = find(scene, settings, providers)
-    if found is None:
-        return None
-    receipt = found.bring(destination, progress)
-    check(receipt.path)
-    return receipt
+    refusal: AccessError | RetryableError | None = None
+    remaining = list(providers)
+    while remaining:
+        found = find(scene, settings, remaining)
+        if found is None:
+            break
+        try:
+            (receipt,) = found.source.fetch(found.item, (), destination, progress)
+        except (AccessError, RetryableError) as error:
+            refusal = error
+            remaining.remove(found.provider)
+            continue
+        check(receipt.path)
+        return receipt
+    if refusal is not None:
+        raise refusal
+    return None
 
 
 def check(path: Path) -> OrbitFile:
@@ -220,85 +237,22 @@ def _texts(path: Path) -> dict[str, str]:
 
 
 def _best_at(provider: str, kind: Kind, scene: Scene, settings: Settings) -> Found | None:
-    if provider not in _LISTINGS:
+    from skymend.sources.registry import open_source
+
+    if provider not in PROVIDERS:
         raise ConfigError(
             where="provider of orbits",
-            expected=f"one of {', '.join(_LISTINGS)}",
+            expected=f"one of {', '.join(PROVIDERS)}",
             found=repr(provider),
             fix="choose one of these",
         )
-    for candidates in _LISTINGS[provider](kind, scene, settings):
-        listed = {c.orbit: c for c in candidates}
-        chosen = best(listed, scene)
-        if chosen is not None:
-            return listed[chosen]
-    return None
-
-
-def _at_cdse(kind: Kind, scene: Scene, settings: Settings) -> Iterator[list[Found]]:
-    from skymend.sources.cdse import Cdse
-
-    source = Cdse(settings)
+    source = open_source(provider, settings)
     period = (scene.start - MARGIN - _LONGEST, scene.start - MARGIN)
     filters = Filters(platform=f"sentinel-{scene.platform[1:].lower()}")
-    found = []
-    for item in source.search(kind.lower().replace("_", "-"), None, period, filters):
-        orbit = OrbitFile.parse(str(item.properties["title"]))
-        if orbit is None:
-            continue
-
-        def bring(folder: Path, progress: Progress | None, item: pystac.Item = item) -> Receipt:
-            return source.fetch(item, (), folder, progress)[0]
-
-        found.append(Found(orbit, "cdse", bring))
-    yield found
-
-
-def _at_asf(kind: Kind, scene: Scene, settings: Settings) -> Iterator[list[Found]]:
-    """List the public bucket: first the days on which such files are made, then everything."""
-    from skymend.sources import aws
-
-    # The bucket is public; keys of another service would only be refused.
-    settings = replace(settings, credentials=Credentials({}, {}, Path(os.devnull)))
-    client = aws.client(settings, _ASF)
-    stem = f"{kind}/{scene.platform}_OPER_{kind}_OPOD_"
-    usual = range(19, 24) if kind == "AUX_POEORB" else range(3)
-    prefixes = [f"{stem}{scene.start + timedelta(days=d):%Y%m%d}" for d in usual]
-    yield [f for p in prefixes for f in _listed(aws.objects(client, ASF_BUCKET, p), settings)]
-    yield list(_listed(aws.objects(client, ASF_BUCKET, stem), settings))
-
-
-def _listed(objects: Iterable[aws.Object], settings: Settings) -> Iterator[Found]:
-    for entry in objects:
-        orbit = OrbitFile.parse(entry.key.rsplit("/", 1)[-1])
-        if orbit is not None:
-            yield Found(orbit, "asf", _Bucket(entry, orbit.name, settings))
-
-
-@dataclass(frozen=True, slots=True)
-class _Bucket:
-    """Brings one object of the public bucket."""
-
-    entry: aws.Object
-    name: str
-    settings: Settings
-
-    def __call__(self, folder: Path, progress: Progress | None) -> Receipt:
-        from skymend.sources.aws import S3Signer
-        from skymend.sources.fetching import Door
-        from skymend.sources.transfer import Remote
-
-        remote = Remote(
-            self.entry.url, "asf", self.name, self.entry.size, self.entry.digests, kind="xml"
-        )
-        signer = S3Signer(self.settings, _ASF)
-        return Door("asf", self.settings, signer, None, progress).bring([remote], folder)[0]
-
-
-_LISTINGS: dict[str, Callable[[Kind, Scene, Settings], Iterator[list[Found]]]] = {
-    "cdse": _at_cdse,
-    "asf": _at_asf,
-}
+    found = source.search(kind.lower().replace("_", "-"), None, period, filters)
+    orbits = {OrbitFile.parse(name_of(item)): item for item in found}
+    chosen = best((o for o in orbits if o is not None), scene)
+    return None if chosen is None else Found(chosen, source, orbits[chosen])
 
 
 def _wrong(path: Path, expected: str, found: str) -> ProductError:
