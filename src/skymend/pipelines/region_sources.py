@@ -7,7 +7,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-Local = Literal["theia", "safe", "safe-l1c", "s1tiling", "s1-grd", "stac", "dem"]
+Local = Literal["theia", "safe", "safe-l1c", "s1tiling", "safe-grd", "stac", "dem"]
 Remote = Literal[
     "cdse", "cdse-odata", "cdse-s3", "sentinel-hub", "earthdata", "landsat-m2m", "usgs-landsat",
     "planetary-computer", "sara", "geodes", "asf", "earth-search", "earth-engine", "cop-dem-30",
@@ -28,7 +28,7 @@ class Source(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     provider: Local | Remote = Field(
-        description="Folders here: theia, safe (L2A), safe-l1c, s1tiling, s1-grd, stac, dem. "
+        description="Folders here: theia, safe (L2A), safe-l1c, s1tiling, safe-grd, stac, dem. "
         "Catalogues: see docs/sources.md."
     )
     path: Path | None = Field(

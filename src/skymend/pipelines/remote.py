@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 KINDS = {
     "sentinel-2-l2a": "safe-l2a",
     "sentinel-2-l1c": "safe-l1c",
-    "sentinel-1-grd": "s1-grd",
+    "sentinel-1-grd": "safe-grd",
     "cop-dem-glo-30": "dem",
     "aux-poeorb": "eof",
     "aux-resorb": "eof",

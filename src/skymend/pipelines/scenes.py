@@ -138,8 +138,8 @@ class SceneJobs:
 
     def radar(self) -> list[Pass]:
         """Add one backscatter scene for each pass."""
-        ready = [p for p in self.catalogue.radar if p.kind != "s1-grd"]
-        slices = [p for p in self.catalogue.radar if p.kind == "s1-grd"]
+        ready = [p for p in self.catalogue.radar if p.kind != "safe-grd"]
+        slices = [p for p in self.catalogue.radar if p.kind == "safe-grd"]
         passes = [self._ready(p) for p in ready]
         passes += [self._processed(group) for group in same_pass(slices)]
         return sorted(passes, key=lambda p: (p.time, p.radar))

@@ -73,7 +73,7 @@ def search_region(region: Region, grid: Grid, snapshot: SnapshotOpener) -> Catal
             fix="check provider, path, area and period",
         )
     radar, radar_notes = _search("s1", sources.s1, grid, times, (), snapshot)
-    heights = wide(grid) if any(p.kind == "s1-grd" for p in radar) else grid
+    heights = wide(grid) if any(p.kind == "safe-grd" for p in radar) else grid
     dem, dem_notes = _search("dem", sources.dem, heights, times, (), snapshot)
     l1c, l1c_notes = _search("l1c", region.mask.source, grid, times, (), snapshot)
     orbits, orbit_notes = orbit_files(sources.s1, radar, snapshot)

@@ -9,20 +9,21 @@ from pathlib import Path
 
 from skymend.core.errors import ProductError
 from skymend.core.product import Product, Rejection, SearchResult
-from skymend.products import s1tiling, safe, theia
+from skymend.products import s1tiling, safe, safe_l1c, theia
 from skymend.sources.question import Candidate, Question, settle
 
 _DEPTH = 3
 """How many folders deep products are looked for."""
 
 Refusal = Callable[[Path], str | None]
+SafeBuilder = Callable[[Path, safe.Name, Question], Callable[[], Product]]
 
 
 def search_theia(path: Path, question: Question, *, strict: bool) -> SearchResult:
     """Search a folder of THEIA L2A products."""
     rejected: list[Rejection] = []
     candidates = []
-    for folder in _walk(path, lambda n: theia.Name.parse(n) is not None, theia.refusal, rejected):
+    for folder in walk(path, lambda n: theia.Name.parse(n) is not None, theia.refusal, rejected):
         name = theia.Name.parse(folder.name)
         if name is None:
             continue
@@ -53,14 +54,25 @@ def _theia_builder(folder: Path, name: theia.Name, question: Question) -> Callab
 
 def search_safe(path: Path, question: Question, *, strict: bool) -> SearchResult:
     """Search a folder of Sentinel-2 L2A SAFE products."""
+    return _search_sentinel2(path, question, safe.refusal, _l2a_builder, strict=strict)
+
+
+def search_l1c(path: Path, question: Question, *, strict: bool) -> SearchResult:
+    """Search a folder of Sentinel-2 L1C SAFE products, for masks or for their own sake."""
+    return _search_sentinel2(path, question, safe_l1c.refusal, _l1c_builder, strict=strict)
+
+
+def _search_sentinel2(
+    path: Path, question: Question, refusal: Refusal, builder: SafeBuilder, *, strict: bool
+) -> SearchResult:
     rejected: list[Rejection] = []
     candidates = []
-    for folder in _walk(path, lambda n: safe.Name.parse(n) is not None, safe.refusal, rejected):
+    for folder in walk(path, lambda n: safe.Name.parse(n) is not None, refusal, rejected):
         name = safe.Name.parse(folder.name)
         if name is None:
             continue
         reason = (
-            safe.refusal(folder)
+            refusal(folder)
             or question.outside_period(name.time)
             or question.outside_tile(name.tile)
         )
@@ -68,33 +80,46 @@ def search_safe(path: Path, question: Question, *, strict: bool) -> SearchResult
             rejected.append(Rejection(folder, reason))
             continue
         acquisition = (name.platform, name.time, name.relative_orbit, name.tile)
-        build = _safe_builder(folder, name, question)
+        build = builder(folder, name, question)
         version = (name.baseline, name.made)
         candidates.append(Candidate(folder, folder.name, acquisition, version, build))
     return settle(candidates, rejected, strict=strict)
 
 
-def _safe_builder(folder: Path, name: safe.Name, question: Question) -> Callable[[], Product]:
+def _l2a_builder(folder: Path, name: safe.Name, question: Question) -> Callable[[], Product]:
     def build() -> Product:
         opened = safe.open_product(folder)
-        tags = {
-            "sensor": "optical",
-            "platform": name.platform,
-            "tile": name.tile,
-            "relative_orbit": str(name.relative_orbit),
-            "version": f"{name.baseline[0]:02d}.{name.baseline[1]:02d}",
-        }
         files = opened.files(question.bands)
-        return Product(opened.id, safe.KIND, name.time, folder, files, tags)
+        return Product(opened.id, safe.KIND, name.time, folder, files, _safe_tags(name))
 
     return build
+
+
+def _l1c_builder(folder: Path, name: safe.Name, question: Question) -> Callable[[], Product]:
+    def build() -> Product:
+        opened = safe_l1c.open_product(folder)
+        # Cloud masks look at every band there is.
+        files = opened.files(tuple(dict.fromkeys((*question.bands, *opened.bands))))
+        return Product(opened.id, safe_l1c.KIND, name.time, folder, files, _safe_tags(name))
+
+    return build
+
+
+def _safe_tags(name: safe.Name) -> dict[str, str]:
+    return {
+        "sensor": "optical",
+        "platform": name.platform,
+        "tile": name.tile,
+        "relative_orbit": str(name.relative_orbit),
+        "version": f"{name.baseline[0]:02d}.{name.baseline[1]:02d}",
+    }
 
 
 def search_s1tiling(path: Path, question: Question, *, strict: bool) -> SearchResult:
     """Search a folder of S1Tiling images; one product per pass."""
     rejected: list[Rejection] = []
     passes: dict[tuple[object, ...], dict[str, list[Path]]] = defaultdict(dict)
-    for file in _walk(path, _is_s1tiling, s1tiling.refusal, rejected, files=True):
+    for file in walk(path, _is_s1tiling, s1tiling.refusal, rejected, files=True):
         name = s1tiling.Name.parse(file.name)
         if name is None:
             continue
@@ -160,7 +185,7 @@ def _radar_candidate(
     return Candidate(path, name.id, name.id, 0, lambda: product)
 
 
-def _walk(
+def walk(
     path: Path,
     known: Callable[[str], bool],
     refusal: Refusal,

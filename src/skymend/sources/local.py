@@ -13,7 +13,7 @@ from pathlib import Path
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
 from skymend.core.product import SearchResult
-from skymend.sources import catalogue, elevation, folders
+from skymend.sources import catalogue, elevation, folders, radar_folders
 from skymend.sources.question import Question
 
 Searcher = Callable[..., SearchResult]
@@ -21,6 +21,8 @@ Searcher = Callable[..., SearchResult]
 _SEARCHERS: dict[str, Searcher] = {
     "theia": folders.search_theia,
     "safe-l2a": folders.search_safe,
+    "safe-l1c": folders.search_l1c,
+    "safe-grd": radar_folders.search_grd,
     "s1tiling": folders.search_s1tiling,
     "stac": catalogue.search,
     "dem": elevation.search,
@@ -42,7 +44,8 @@ def search(
 
     Parameters
     ----------
-    kind : ``theia``, ``safe-l2a`` (or ``safe``), ``s1tiling``, ``stac`` or ``dem``.
+    kind : ``theia``, ``safe-l2a`` (or ``safe``), ``safe-l1c``, ``s1tiling``, ``safe-grd``,
+        ``stac`` or ``dem``.
     path : the folder, the catalogue file or its folder, or one product.
     grid : area; products that do not touch it are rejected. Tiles are compared by name, so
         that an image which covers only a part of its tile may still turn out empty. None

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
+from skymend.core.errors import ProductError
 from skymend.core.files import write_json
 from skymend.core.step import (
     ITEM_FILE,
@@ -21,6 +23,9 @@ from skymend.core.step import (
 
 if TYPE_CHECKING:
     import pystac
+
+    from skymend.sources.protocol import Settings
+    from skymend.sources.transfer import Receipt
 
 _FOLDERS = frozenset({"safe-l2a", "safe-l1c", "theia"})
 """Kinds whose readers take folders, never archives."""
@@ -58,20 +63,47 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     from skymend.sources.registry import open_source
 
     order = inputs.product.facts
-    item = pystac.Item.from_dict(order["item"], preserve_dict=True)
-    source = open_source(order["provider"], Settings(endpoints=order["endpoints"]))
+    settings = Settings(endpoints=order["endpoints"])
     folder = context.work / "product"
-    receipts = source.fetch(item, params.assets, folder)
     kind = inputs.product.tags.get("kind")
-    _unpack(folder, kind)
-    if kind == "stac":
-        _leave_item(item, folder, [r.path for r in receipts])
+    notice = ""
+    if kind == "eof":
+        receipts: tuple[Receipt, ...] = (_orbit(order, inputs.product.tags["id"], settings, folder),)
+    else:
+        item = pystac.Item.from_dict(order["item"], preserve_dict=True)
+        receipts = open_source(order["provider"], settings).fetch(item, params.assets, folder)
+        notice = str(item.properties.get("skymend:notice", ""))
+        _unpack(folder, kind)
+        if kind == "stac":
+            _leave_item(item, folder, [r.path for r in receipts])
     folder.rename(out / Outputs().product.rstrip("/"))
     return {
         "provider": order["provider"],
         "files": {r.path.name: {"bytes": r.bytes, "verified": r.verified} for r in receipts},
-        "notice": str(item.properties.get("skymend:notice", "")),
+        "notice": notice,
     }
+
+
+def _orbit(order: Mapping[str, Any], name: str, settings: Settings, folder: Path) -> Receipt:
+    """Fetch the orbit file that the plan names.
+
+    Raises
+    ------
+    ProductError
+        if the provider has another one by now.
+    """
+    from skymend.sources import orbits
+
+    scene = orbits.Scene.of_name(order["scene"])
+    receipt = orbits.fetch(scene, settings, folder, providers=(order["provider"],))
+    if receipt is None or receipt.path.name != name:
+        raise ProductError(
+            where=f"orbit file {name}",
+            expected="the file that the plan names",
+            found="none" if receipt is None else f"its successor {receipt.path.name}",
+            fix="plan again with --refresh",
+        )
+    return receipt
 
 
 def _unpack(folder: Path, kind: str | None) -> None:
