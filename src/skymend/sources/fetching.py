@@ -257,7 +257,11 @@ def write_item(item: pystac.Item, paths: dict[str, Path], folder: Path) -> Path:
     document = plain(item)
     document["links"] = []
     document["assets"] = {
-        key: {**document["assets"][key], "href": path.relative_to(folder).as_posix()}
+        key: {
+            "roles": ["data"],
+            **document["assets"].get(key, {}),
+            "href": path.relative_to(folder).as_posix(),
+        }
         for key, path in paths.items()
     }
     target = folder / f"{_safe(item.id)}.json"

@@ -17,6 +17,7 @@ from skymend.core.errors import ConfigError, ProductError, SkymendError
 from skymend.core.files import store_errors
 from skymend.core.product import Product
 from skymend.sources import listing, local, naming
+from skymend.sources.fetching import unpacked
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 from skymend.sources.s3_bucket import folder_of
 
@@ -66,13 +67,12 @@ class FolderSource:
         progress: Progress | None = None,
     ) -> tuple[Receipt, ...]:
         """Copy a product, or the bands asked for with all metadata; copies are read back."""
-        return tuple(
-            copy_file(
-                Path(item.assets[key].href),
-                destination / folder_of(item.assets[key]),
-            )
-            for key in listing.choose(item, assets)
-        )
+        copies = []
+        for key in listing.choose(item, assets):
+            folder = destination / folder_of(item.assets[key])
+            copy = copy_file(Path(item.assets[key].href), folder)
+            copies.append(unpacked(copy, destination) if key == naming.PRODUCT else copy)
+        return tuple(copies)
 
     def check(self) -> tuple[Finding, ...]:
         """Say whether the folder can be read."""

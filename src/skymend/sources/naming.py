@@ -68,7 +68,7 @@ def collection_of_name(name: str) -> str | None:
     if sentinel1 is not None:
         return f"sentinel-1-{sentinel1[3].lower()}"
     landsat = _LANDSAT.match(stem)
-    return f"landsat-c2-{landsat[3][:2].lower()}" if landsat else None
+    return f"landsat-c2-{landsat[2][:2].lower()}" if landsat else None
 
 
 def _sentinel2(stem: str) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import AnswerError, ConfigError, SkymendError
 from skymend.sources import aws, listing, naming
-from skymend.sources.fetching import Door, remote_of
+from skymend.sources.fetching import Door, remote_of, unpacked
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 
 if TYPE_CHECKING:
@@ -54,6 +54,9 @@ class S3Bucket:
         """Fetch a product, or the bands asked for with all metadata, in its own folders."""
         signer = aws.S3Signer(self.settings, self.name)
         door = Door(self.name, self.settings, signer, None, progress)
+        if naming.PRODUCT in item.assets:
+            (receipt,) = door.bring([remote_of(item, naming.PRODUCT, self.name)], destination)
+            return (unpacked(receipt, destination),)
         folders: dict[Path, list[Remote]] = defaultdict(list)
         for key in listing.choose(item, assets):
             folder = destination / folder_of(item.assets[key])
