@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from skymend.sources.transfer import Progress, Receipt, Remote
 
 PAGE = 1000
+CONNECTIONS = 5
+"""Downloads at once that USGS asks its users not to exceed."""
 
 _DATASETS = {
     "landsat-c2-l1": ("landsat_ot_c2_l1", "landsat_etm_c2_l1", "landsat_tm_c2_l1"),
@@ -80,8 +82,10 @@ class LandsatM2M:
         Assets are named as Landsat's files end: ``SR_B4``, ``QA_PIXEL``, ``MTL.xml``. Either way
         the files lie in ``destination/<item>``.
         """
+        from skymend.sources.transfer import Limits
+
         remotes = self._remotes(item, assets)
-        door = Door(self.name, self.settings, None, None, progress)
+        door = Door(self.name, self.settings, None, Limits(connections=CONNECTIONS), progress)
         if assets:
             return door.bring(remotes, destination / item.id)
         (receipt,) = door.bring(remotes, destination)
