@@ -24,8 +24,8 @@ from skymend.simulate.scenario import Pass, Scenario
 
 NOISE = {"VV": 10**-2.4, "VH": 10**-2.6}
 """Noise-equivalent sigma nought of the middle of a sub-swath, linear."""
-MARGIN_PX = 90
-"""Ground around the scenario that is imaged too, pixels of 10 m."""
+FRAME_MARGIN_PX = 40
+"""Ground around the scenario that the image holds, pixels of 10 m."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +42,11 @@ class Look:
     frame: Frame
     orbit: CircularOrbit
     terrain: Terrain
+
+
+def ground_margin_px(scenario: Scenario) -> int:
+    """Return how much ground around the scenario fills a frame that lies askew on the map."""
+    return FRAME_MARGIN_PX + 60 + int(np.ceil(0.3 * scenario.size_px))
 
 
 def padded(image: FloatArray, margin_px: int) -> FloatArray:
@@ -85,11 +90,12 @@ def look_at(
     ToolMissingError
         if PROJ's EGM96 grid is wanted and not installed.
     """
-    grid = padded_grid(scenario, MARGIN_PX)
+    margin_px = ground_margin_px(scenario)
+    grid = padded_grid(scenario, margin_px)
     land = landscape(scenario.seed, scenario.size_px)
     lift = geoid_over(grid) if undulation is None else undulation
-    height = padded(land.elevation, MARGIN_PX).astype(np.float64) + lift
-    longitude, latitude = outline(grid)
+    height = padded(land.elevation, margin_px).astype(np.float64) + lift
+    longitude, latitude = outline(padded_grid(scenario, FRAME_MARGIN_PX))
     orbit = orbit_over(
         float(latitude.mean()),
         float(longitude.mean()),
@@ -97,7 +103,7 @@ def look_at(
         acquisition.orbit.direction,
     )
     corners = corners_of(longitude, latitude, (float(height.min()), float(height.max())))
-    frame = frame_over(orbit, acquisition.time, corners, margin_m=100.0)
+    frame = frame_over(orbit, acquisition.time, corners, margin_m=0.0)
     return Look(frame, orbit, Terrain(grid, height))
 
 
@@ -176,7 +182,7 @@ def backscatter_images(scenario: Scenario, acquisition: Pass, seen: Look) -> dic
     lit = beta0(seen.frame, facets, 1.0) > 0
     images = {}
     for index, polarisation in enumerate(POLARISATIONS):
-        level = padded(gamma0(scenario, acquisition)[index], MARGIN_PX)
+        level = padded(gamma0(scenario, acquisition)[index], ground_margin_px(scenario))
         fine = level.repeat(2, axis=0).repeat(2, axis=1)
         centres = np.asarray((fine[:-1, :-1] + fine[1:, 1:]) / 2, np.float32)
         image = beta0(seen.frame, facets, centres)

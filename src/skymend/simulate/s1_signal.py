@@ -60,7 +60,7 @@ def _weights(looks: float) -> Doubles:
         share = np.sqrt((1 / looks - 0.2) / 0.8)
         weights = np.full(_LOOKS_TAKEN, (1 - share) / _LOOKS_TAKEN)
         weights[0] += share
-    return weights
+    return np.asarray(weights, np.float64)
 
 
 def _band(shape: tuple[int, int]) -> FloatArray:

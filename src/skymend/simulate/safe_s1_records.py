@@ -28,8 +28,8 @@ iqQuadratureDepartureSignificanceFlag=false
 """
 _BIT_ERRORS = """
 SyncMarker DataTakeId EccNumber TestMode RxChannelId InstrumentConfigId PacketCount PriCount
-SsbErrorFlag BaqMode BaqBlockLength RangeDecimation RxGain TxRampRate TxPulseStartFrequency Rank Pri Swst Swl
-Polarisation TempComp ElevationBeamAddress AzimuthBeamAddress SasTestMode CalType
+SsbErrorFlag BaqMode BaqBlockLength RangeDecimation RxGain TxRampRate TxPulseStartFrequency Rank
+Pri Swst Swl Polarisation TempComp ElevationBeamAddress AzimuthBeamAddress SasTestMode CalType
 CalibrationBeamAddress CalMode TxPulseNumber SignalType SwapFlag SwathNumber NumberOfQuads
 """
 _RAW_SUPPORT = """

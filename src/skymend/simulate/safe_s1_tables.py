@@ -31,10 +31,12 @@ class Tables:
 
     Parameters
     ----------
-    lines, pixels : where values are given; pixels end with the last sample.
+    lines, pixels : where calibration is given; lines end beyond the image, as in real
+        products, and pixels with the last sample.
     incidence : (lines, pixels) on the ellipsoid, radians.
     sigma, gamma : (lines, pixels), A of ``DN^2 / A^2``.
-    noise : (lines, pixels) DN squared, the range part.
+    noise_lines : where noise is given; they end with the last line.
+    noise : (noise lines, pixels) DN squared, the range part.
     """
 
     lines: Doubles
@@ -42,14 +44,16 @@ class Tables:
     incidence: Doubles
     sigma: Doubles
     gamma: Doubles
+    noise_lines: Doubles
     noise: Doubles
 
-    def spread(self, values: Doubles, frame: Frame) -> Doubles:
-        """Return a table at every pixel of the image, interpolated bilinearly."""
+    def noise_image(self, frame: Frame) -> Doubles:
+        """Return the range part of the noise at every pixel, interpolated bilinearly."""
         samples = np.arange(frame.shape[1], dtype=np.float64)
-        rows = np.stack([np.interp(samples, self.pixels, row) for row in values])
-        at = np.interp(np.arange(frame.shape[0]), self.lines, np.arange(len(self.lines)))
-        low = np.minimum(at.astype(np.int64), len(self.lines) - 2)
+        rows = np.stack([np.interp(samples, self.pixels, row) for row in self.noise])
+        lines = self.noise_lines
+        at = np.interp(np.arange(frame.shape[0]), lines, np.arange(len(lines)))
+        low = np.minimum(at.astype(np.int64), len(lines) - 2)
         share = (at - low)[:, None]
         return np.asarray(rows[low] * (1 - share) + rows[low + 1] * share)
 
@@ -62,20 +66,24 @@ def tables_of(part: Slice, polarisation: str) -> Tables:
     higher at the edges of the sub-swaths, as the antenna pattern makes it.
     """
     frame = part.frame
-    lines = _nodes(frame.shape[0], max(1, round(1.0 / frame.interval)))
+    step = max(1, round(1.0 / frame.interval))
+    lines = np.arange(0, frame.shape[0] + 2 * step, step, dtype=np.float64)
+    noise_lines = _nodes(frame.shape[0], step)
     pixels = _nodes(frame.shape[1], _STEP)
     incidence = incidence_at(frame, lines, pixels, part.terrain_m)
     sigma = BETA_NOUGHT / np.sqrt(np.sin(incidence))
     swath = np.mod(3 * pixels / frame.shape[1], 1.0)
     edges_db = 1.5 * (2 * swath - 1) ** 2
     nesz = part.sigma_noise[polarisation] * 10 ** (edges_db / 10)
+    under = BETA_NOUGHT / np.sqrt(np.sin(incidence_at(frame, noise_lines, pixels, part.terrain_m)))
     return Tables(
         lines=lines,
         pixels=pixels,
         incidence=incidence,
         sigma=_rounded(sigma),
         gamma=_rounded(sigma * np.sqrt(np.cos(incidence))),
-        noise=_rounded(nesz * sigma**2),
+        noise_lines=noise_lines,
+        noise=_rounded(nesz * under**2),
     )
 
 
@@ -108,7 +116,7 @@ def azimuth_factors(part: Slice) -> list[tuple[int, int, Doubles, Doubles]]:
 
 def noise_power(part: Slice, tables: Tables) -> Doubles:
     """Return the thermal noise of every pixel in DN squared, as the annotation describes it."""
-    power = tables.spread(tables.noise, part.frame)
+    power = tables.noise_image(part.frame)
     if not part.two_dimensional_noise:
         return power
     rows = np.arange(part.frame.shape[0])
@@ -164,7 +172,7 @@ def noise_xml(part: Slice, header: Node, tables: Tables) -> Node:
             node("pixel", _whole(tables.pixels), count=len(tables.pixels)),
             node(f"noise{kind}Lut", numbers(row), count=len(tables.pixels)),
         )
-        for line, row in zip(tables.lines, tables.noise, strict=True)
+        for line, row in zip(tables.noise_lines, tables.noise, strict=True)
     ]
     parts = [header, listing(f"noise{kind}VectorList", vectors)]
     if part.two_dimensional_noise:

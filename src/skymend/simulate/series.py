@@ -29,7 +29,7 @@ from skymend.simulate.radar_series import write_pass_grd, write_wide_elevation
 from skymend.simulate.s1tiling import write_pass
 from skymend.simulate.safe_s2 import write_l1c, write_l2a
 from skymend.simulate.safe_series import surface_granule
-from skymend.simulate.scenario import Scenario
+from skymend.simulate.scenario import Pass, Scenario
 from skymend.simulate.seasons import CLEAR_CUT, CUT, FLOOD, HARVEST, PLOUGH, changes
 from skymend.simulate.spectra import reflectance
 from skymend.simulate.surface import flood_plain
@@ -73,31 +73,23 @@ def write(folder: Path, scenario: Scenario, *, formats: Sequence[str] = FORMATS)
         if a file cannot be written.
     """
     _check(formats)
+    wanted = set(formats)
     catalogue = Catalogue(folder / "stac", scenario)
-    if {"theia", "stac", "truth", "safe-l2a"} & set(formats):
+    if wanted & {"theia", "stac", "truth", "safe-l2a", "safe-l1c"}:
         for day in scenario.optical_dates():
             _write_optical(folder, scenario, day, formats, catalogue)
-    if "safe-l1c" in formats:
-        for day in scenario.optical_dates():
-            write_l1c(folder / "safe", toa_granule(scenario, day))
-    if "safe-grd" in formats:
-        write_wide_elevation(folder / "dem" / "wide.tif", scenario)
+    if wanted & {"s1tiling", "stac", "safe-grd"}:
         for acquisition in scenario.radar_passes():
-            write_pass_grd(folder / "safe", scenario, acquisition)
-    if {"s1tiling", "stac"} & set(formats):
-        for acquisition in scenario.radar_passes():
-            image = backscatter(scenario, acquisition)
-            if "s1tiling" in formats:
-                write_pass(folder / "s1tiling", scenario, acquisition, image)
-            if "stac" in formats:
-                catalogue.add_radar(acquisition, image)
-    if "stac" in formats:
+            _write_radar(folder, scenario, acquisition, formats, catalogue)
+    if "stac" in wanted:
         catalogue.finish()
-    if "dem" in formats:
+    if "dem" in wanted:
         elevation = landscape(scenario.seed, scenario.size_px).elevation
         path = folder / "dem" / f"{scenario.tile}.tif"
         write_band(path, elevation, scenario.grid, nodata=-32768.0)
-    if "truth" in formats:
+    if "safe-grd" in wanted:
+        write_wide_elevation(folder / "dem" / "wide.tif", scenario)
+    if "truth" in wanted:
         _write_changes(folder / "truth", scenario)
 
 
@@ -171,6 +163,8 @@ def _write_optical(
         catalogue.add_optical(day, image)
     if "safe-l2a" in formats:
         write_l2a(folder / "safe", surface_granule(scenario, day, image))
+    if "safe-l1c" in formats:
+        write_l1c(folder / "safe", toa_granule(scenario, day))
     if "truth" in formats:
         target = folder / "truth"
         target.mkdir(parents=True, exist_ok=True)
@@ -178,6 +172,24 @@ def _write_optical(
         write_cog(path, truth(scenario, day), scenario.grid, scenario.bands, REFLECTANCE)
         path = target / f"{day:%Y%m%d}_labels.tif"
         write_cog(path, image.labels[None], scenario.grid, ("labels",), LABELS)
+
+
+def _write_radar(
+    folder: Path,
+    scenario: Scenario,
+    acquisition: Pass,
+    formats: Sequence[str],
+    catalogue: Catalogue,
+) -> None:
+    if "safe-grd" in formats:
+        write_pass_grd(folder / "safe", scenario, acquisition)
+    if not {"s1tiling", "stac"} & set(formats):
+        return
+    image = backscatter(scenario, acquisition)
+    if "s1tiling" in formats:
+        write_pass(folder / "s1tiling", scenario, acquisition, image)
+    if "stac" in formats:
+        catalogue.add_radar(acquisition, image)
 
 
 def _write_changes(folder: Path, scenario: Scenario) -> None:
