@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,17 +13,20 @@ from shapely import from_wkt
 from shapely.geometry import MultiPolygon, Point
 
 from skymend.core.errors import AnswerError, ConfigError, ProductError, RetryableError
+from skymend.sources import versions
 from skymend.sources.area import Area
 from skymend.sources.cdse import odata
 from skymend.sources.cdse.access import Shelf, folder_name
 from skymend.sources.cdse.catalogue import COLLECTIONS
-from skymend.sources.cdse.contents import choose, names, read_manifest
+from skymend.sources.cdse.contents import Entry, choose, names, read_manifest
 from skymend.sources.cdse.service import limits
 from skymend.sources.cdse.stac import StacCatalogue, comparisons
 from skymend.sources.credentials import Credentials
 from skymend.sources.protocol import Filters, Settings, digests_of
 
 START = datetime(2020, 1, 1, tzinfo=UTC)
+NOBODY = Settings(credentials=Credentials({}, {}, Path("none")), cache=Path("none"))
+ENTRY = Entry("MTD_MSIL2A.xml", 3, None)
 
 
 @pytest.fixture
@@ -304,3 +308,80 @@ def test_an_offline_product_is_marked(shared_data):
     assert online.properties["eo:cloud_cover"] == pytest.approx(95.1367, abs=1e-4)
     assert online.properties["grid:code"] == "MGRS-54PXA"
     assert online.properties["sat:relative_orbit"] == 45
+
+
+JUNK = [None, 0, -1, 1.5, True, "", "x", "two\nlines", [], [1], {}, {"a": 1}]
+
+
+def places(document, path=()):
+    """Yield the path of every field of a document; of long lists, of the first entries only."""
+    children = document.items() if isinstance(document, dict) else ()
+    children = list(enumerate(document))[:2] if isinstance(document, list) else children
+    for key, value in children:
+        yield (*path, key)
+        yield from places(value, (*path, key))
+
+
+def spoilt(document):
+    """Yield the document with each field in turn replaced by each piece of junk, or missing."""
+    for path in places(document):
+        for junk in (*JUNK, "missing"):
+            copy = json.loads(json.dumps(document))
+            target = copy
+            for key in path[:-1]:
+                target = target[key]
+            if junk == "missing":
+                del target[path[-1]]
+            else:
+                target[path[-1]] = junk
+            yield path, copy
+
+
+def refusals(document, use):
+    """Use each spoilt document; return the refusals, after a look at their sentences."""
+    found = []
+    for path, copy in spoilt(document):
+        try:
+            use(copy)
+        except AnswerError as error:
+            found.append((path, str(error)))
+    for path, sentence in found:
+        assert "\n" not in sentence, path
+        assert len(sentence) < 500, path
+    return found
+
+
+def test_whatever_is_wrong_in_a_product_is_one_sentence(shared_data):
+    """Any field of a recorded product may hold anything: an item, or an error that names it."""
+    path = shared_data / "api-eodag/provider_responses/cop_dataspace_search.json"
+    product = json.loads(path.read_text())["value"][0]
+
+    def use(document):
+        item = odata.to_item(document, "sentinel-2-l1c", "https://x")
+        Shelf(item, NOBODY, s3=False).archive()
+        Shelf(item, NOBODY, s3=True).remote(ENTRY)
+
+    found = refusals(product, use)
+    named = {path[0] for path, sentence in found if str(path[-1]) in sentence}
+    assert {"Id", "Name", "ContentDate", "GeoFootprint", "Attributes", "Checksum"} <= named
+    assert len(found) > 100
+
+
+def test_whatever_is_wrong_in_an_item_is_one_sentence(shared_data):
+    folder = shared_data / "api-cdse-stac-geopyspark/stac/issue1043-api-proj-code"
+    (feature,) = json.loads((folder / "FeatureCollection.json").read_text())["features"]
+    kept = ("B04_10m", "Product", "safe_manifest")
+    feature["assets"] = {key: feature["assets"][key] for key in kept}
+
+    def use(document):
+        item = StacCatalogue(NOBODY).document(document, "sentinel-2-l2a")
+        for s3 in (False, True):
+            shelf = Shelf(item, NOBODY, s3=s3)
+            shelf.archive()
+            shelf.remote(ENTRY)
+        versions.newest([item])
+        versions.offset_dn(item)
+
+    found = refusals(feature, use)
+    named = {path[0] for path, sentence in found if str(path[-1]) in sentence}
+    assert {"id", "geometry", "properties", "assets"} <= named

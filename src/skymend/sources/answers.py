@@ -87,7 +87,7 @@ def time_of(document: Any, path: str, where: str) -> datetime:
 def malformed(where: str, expected: str, found: str) -> AnswerError:
     """Build the error of an answer that is not as its provider documents it."""
     return AnswerError(
-        where=where,
+        where=" ".join(where.split())[:200],
         expected=expected,
         found=found,
         fix="the service may have changed or be disturbed; try again later, else report it",

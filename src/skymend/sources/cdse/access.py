@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from skymend.sources.answers import malformed
+from skymend.sources.answers import field, malformed
 from skymend.sources.cdse.catalogue import (
     CLIENT_ID,
     ENDPOINTS,
@@ -184,9 +184,10 @@ def product_uuid(item: pystac.Item) -> str:
     own = item.properties.get("cdse:id")
     if own and _UUID.fullmatch(f"Products({own})"):
         return str(own)
-    for _, asset in sorted(item.assets.items()):
-        https = (asset.extra_fields.get("alternate") or {}).get("https") or {}
-        match = _UUID.search(f"{asset.href} {https.get('href', '')}")
+    for key, asset in sorted(item.assets.items()):
+        where = f"item {item.id}, asset {key}"
+        https = field(asset.extra_fields, "alternate.https.href", str, where, default="")
+        match = _UUID.search(f"{asset.href} {https}")
         if match:
             return match[1]
     raise malformed(f"item {item.id}", "an https address with Products(...) in 'assets'", "none")
