@@ -283,7 +283,8 @@ def percent(share: float | None) -> str:
     """Write a share for people; empty for unknown."""
     if share is None:
         return ""
-    return f"{100 * share:.1f} %" if 0 < share < 0.0995 or 0.995 <= share < 1 else f"{share:.0%}"
+    fine = 0 < share < 0.0995 or 0.9945 <= share < 0.9995
+    return f"{100 * share:.1f} %" if fine else f"{100 * share:.0f} %"
 
 
 def _screen(row: Row) -> tuple[str, ...]:

@@ -80,7 +80,7 @@ class _Match:
     def cost(self) -> tuple[object, ...]:
         """By whole days of distance, then coverage, then hours; names break ties."""
         ids = tuple(p.id for p in self.passes)
-        return (self.days, -round(self.coverage, 4), round(self.hours, 6), ids)
+        return (self.days, -round(self.coverage, 3), round(self.hours, 6), ids)
 
 
 def pair(
@@ -213,9 +213,10 @@ def _shortcoming(match: _Match, winner: _Match | None, rules: PairingRules) -> s
     orbit = winner.passes[0].relative_orbit
     if match.days != winner.days:
         return f"orbit {orbit} is nearer: {winner.days} days in all, here {match.days}"
-    if round(match.coverage, 4) != round(winner.coverage, 4):
+    if round(match.coverage, 3) != round(winner.coverage, 3):
         return f"orbit {orbit} covers more: {percent(winner.coverage)}"
-    return f"orbit {orbit} is nearer: {winner.hours:.1f} hours in all, here {match.hours:.1f}"
+    minutes = 60 * (match.hours - winner.hours)
+    return f"orbit {orbit} is nearer by {minutes:.0f} minutes in all"
 
 
 def _within(one: Pass, date: datetime, rules: PairingRules) -> bool:
