@@ -1,0 +1,36 @@
+"""The command line: translates arguments, holds no logic. One module for each kind of work."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Annotated
+
+import typer
+
+from skymend.cli import house, imagery, models, regions
+from skymend.cli.apps import app
+
+__all__ = ["app", "house", "imagery", "main", "models", "regions"]
+
+
+def main() -> None:
+    """Run the command line; expected errors become one sentence and an exit code."""
+    from skymend.core.errors import SkymendError
+
+    try:
+        app(standalone_mode=True)
+    except SkymendError as error:
+        typer.echo(f"skymend: {error}", err=True)
+        sys.exit(error.exit_code)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+@app.callback()
+def _options(
+    verbose: Annotated[bool, typer.Option("-v", "--verbose", help="Say what is done.")] = False,
+) -> None:
+    logging.basicConfig(
+        level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s"
+    )

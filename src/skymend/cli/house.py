@@ -1,0 +1,43 @@
+"""Looking after the store."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from skymend.cli.apps import JsonOption, StoreArgument, cache_app
+
+
+@cache_app.command("list")
+def cache_list(
+    store: StoreArgument,
+    as_json: JsonOption = False,
+) -> None:
+    """List what the store holds, by step."""
+    from skymend.core.cache import list_store
+
+    typer.echo(list_store(store, as_json=as_json))
+
+
+@cache_app.command("verify")
+def cache_verify(store: StoreArgument) -> None:
+    """Recompute every checksum."""
+    from skymend.core.cache import verify_store
+
+    text, ok = verify_store(store)
+    typer.echo(text)
+    raise typer.Exit(0 if ok else 73)
+
+
+@cache_app.command("gc")
+def cache_gc(
+    store: StoreArgument,
+    keep: Annotated[list[Path] | None, typer.Option(help="Plan whose jobs stay.")] = None,
+    remove: Annotated[bool, typer.Option("--remove", help="Remove; else only tell.")] = False,
+) -> None:
+    """Find, and with --remove delete, what no kept plan needs and what killed jobs left."""
+    from skymend.core.cache import collect_garbage
+
+    typer.echo(collect_garbage(store, keep or [], remove=remove))
