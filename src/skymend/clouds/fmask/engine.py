@@ -63,7 +63,7 @@ class Options:
     smallest_cloud_m2: float = 1200.0
     spare_m: float = 90.0
     cloud_rim_m: float = 40.0
-    shadow_rim_m: float = 20.0
+    shadow_rim_m: float = 0.0
     shadows: bool = True
 
 
@@ -91,7 +91,7 @@ def run_fmask(scene: Scene, options: Options = Options(), *, cpus: int = 1) -> M
     percent, cloud, facts = find_clouds(scene, flags, clear, options, cpus)
     shadows = None
     if options.shadows and cloud.any():
-        shadows = find_shadows(scene, flags, cloud, clear, cpus)
+        shadows = find_shadows(scene, flags, cloud, shade, clear, cpus)
         facts |= _height_facts(shadows)
     return _finish(scene, flags, shade, percent, cloud, shadows, options, facts)
 

@@ -10,9 +10,6 @@ import numpy.typing as npt
 BoolArray = npt.NDArray[np.bool_]
 IntArray = npt.NDArray[np.int32]
 
-LARGEST_M = 8000.0
-"""Larger clouds are cut into squares of this side, each with a height of its own."""
-
 COVER = 0.4
 """Share of a coarse pixel that must be cloud."""
 
@@ -65,14 +62,19 @@ def coarse_share(mask: BoolArray, ratio: int) -> npt.NDArray[np.float32]:
     return np.asarray(share, np.float32) / 100
 
 
-def find_objects(cloud: BoolArray, resolution_m: float, match_m: float) -> Objects:
-    """Find the objects of a cloud mask at about ``match_m`` metres a pixel."""
+def find_objects(
+    cloud: BoolArray, resolution_m: float, match_m: float, largest_m: float
+) -> Objects:
+    """Find the objects of a mask at about ``match_m`` metres a pixel.
+
+    Larger ones are cut into squares of ``largest_m`` metres, each an object of its own.
+    """
     import cv2
 
     ratio = max(1, round(match_m / resolution_m))
     cover = coarse_share(cloud, ratio) >= COVER
     _, labels, stats, _ = cv2.connectedComponentsWithStats(cover.view(np.uint8), connectivity=8)
-    limit = LARGEST_M / (resolution_m * ratio)
+    limit = max(2.0, largest_m / (resolution_m * ratio))
     large = stats[:, cv2.CC_STAT_WIDTH : cv2.CC_STAT_HEIGHT + 1].max(axis=1) > limit
     large[0] = False
     labels = _cut(labels, large, round(limit)) if large.any() else labels

@@ -1,41 +1,54 @@
 """Pass three: the shadow of each cloud, found by trying its height.
 
-Zhu & Woodcock 2012, section 3.2: dark hollows of NIR and SWIR1 are candidates; each cloud is
-slid along the direction of its shadow, and the height at which it covers most candidates wins.
+Zhu & Woodcock 2012, section 3.2: each cloud is slid along the direction of its shadow, and the
+height at which it covers most dark ground wins. The shadow drawn there is rarely exact: clouds
+have depth, tops that hide their bases, and neighbours outside the image. So it confirms the dark
+ground it meets, and dark ground that it misses is slid the other way: what no cloud can have
+shaded is no shadow.
 """
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
 
-from skymend.clouds.fmask.fill import STEP, fill, to_levels
 from skymend.clouds.fmask.geometry import drift
 from skymend.clouds.fmask.matching import (
-    CANDIDATE,
-    CLEAR_GROUND,
-    CLOUD,
+    HIT,
+    MISS,
     UNKNOWN,
     Matched,
-    match_heights,
+    choose_heights,
+    height_limits,
     paint,
+    slide_objects,
+    trial_heights,
 )
 from skymend.clouds.fmask.objects import Objects, coarse_share, find_objects
-from skymend.clouds.fmask.potential import CLEAR_LAND, VALID, WATER
-from skymend.clouds.fmask.probability import LOW, Clear
-from skymend.clouds.fmask.scene import Scene, ShortArray
+from skymend.clouds.fmask.potential import VALID
+from skymend.clouds.fmask.probability import Clear
+from skymend.clouds.fmask.scene import Scene
+from skymend.clouds.fmask.shade import find_shade
+from skymend.clouds.fmask.tidy import grow
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-DARKENING = 0.02
-"""Reflectance by which shadow is darker than the rim of its hollow (eq. 19)."""
-
 MATCH_M = 40.0
 """Clouds are slid at about this pixel size."""
+
+LARGEST_CLOUD_M, LARGEST_SHADE_M = 2000.0, 1000.0
+"""Sides of the squares into which larger clouds, and shade, are cut."""
+
+CONFIRMED_M = 60.0
+"""Distance from a drawn shadow within which dark ground is confirmed."""
+
+COVERED = 0.5
+"""Share of dark ground that must lie behind clouds, seen from the sun, at one height."""
+
+_HEADROOM_M = 1000.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,58 +61,77 @@ class Shadows:
 
 
 def find_shadows(
-    scene: Scene, flags: ByteArray, cloud: BoolArray, clear: Clear, cpus: int
+    scene: Scene,
+    flags: ByteArray,
+    cloud: BoolArray,
+    terrain: BoolArray,
+    clear: Clear,
+    cpus: int,
 ) -> Shadows:
-    """Find the shadow of every cloud.
+    """Find the shadows of all clouds.
 
     Parameters
     ----------
     flags : (rows, columns) uint8 of :mod:`~skymend.clouds.fmask.potential`.
     cloud : (rows, columns) boolean, the clouds.
+    terrain : (rows, columns) boolean, ground in the shade of mountains, which is dark anyway.
     """
-    candidates = shadow_candidates(scene, flags, cpus)
-    objects = find_objects(cloud, scene.grid.resolution, MATCH_M)
-    state = _coarse_state(objects, candidates, flags)
-    slide = drift(scene, scene.grid.resolution * objects.ratio)
-    matched = match_heights(scene, objects, state, slide, clear, cpus)
-    shadow = paint(cloud, objects, matched, drift(scene, scene.grid.resolution))
-    shadow &= (flags & VALID) != 0
-    shadow &= ~cloud
-    return Shadows(shadow, matched, objects)
+    size = scene.grid.resolution
+    shade, silent = find_shade(scene, flags, cpus)
+    shade &= ~(cloud | terrain)
+    silent |= terrain | cloud | ((flags & VALID) == 0)
+    objects = find_objects(cloud, size, MATCH_M, LARGEST_CLOUD_M)
+    matched = match(scene, objects, shade, silent, clear, cpus)
+    drawn = paint(cloud, objects, matched.heights, drift(scene, size))
+    confirmed = shade & grow(drawn, CONFIRMED_M / size)
+    confirmed |= behind_clouds(scene, shade, cloud, matched, cpus)
+    confirmed |= drawn & silent & ~cloud
+    return Shadows(confirmed & ((flags & VALID) != 0), matched, objects)
 
 
-def shadow_candidates(scene: Scene, flags: ByteArray, cpus: int) -> BoolArray:
-    """Return the pixels that are hollows of both NIR and SWIR1, (rows, columns) boolean."""
-    invalid = (flags & VALID) == 0
-    clear = (flags & CLEAR_LAND) == VALID
-    with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
-        bands = (scene.bands.nir, scene.bands.swir1)
-        near, short = pool.map(lambda band: _hollows(band, invalid, clear), bands)
-    return np.logical_and(near, short, out=near)
-
-
-def _hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray) -> BoolArray:
-    """Return where a band lies deeper than the rim around; outside stands the 17.5 % quantile."""
-    levels = to_levels(band, invalid)
-    counts = np.bincount(levels[clear], minlength=1).cumsum()
-    background = int(np.searchsorted(counts, LOW * counts[-1])) if counts[-1] else 0
-    filled = levels.copy()
-    fill(filled, background)
-    filled -= levels
-    deep: BoolArray = filled > round(DARKENING * 1e4 / STEP)
-    return deep
-
-
-def _coarse_state(objects: Objects, candidates: BoolArray, flags: ByteArray) -> ByteArray:
-    """Return what each coarse pixel says of a shadow thrown on it.
-
-    Water is dark anyway, so that it neither speaks for a shadow nor against it.
-    """
+def match(
+    scene: Scene,
+    objects: Objects,
+    shade: BoolArray,
+    silent: BoolArray,
+    clear: Clear,
+    cpus: int,
+) -> Matched:
+    """Find the height of every cloud."""
     ratio = objects.ratio
-    valid = coarse_share((flags & VALID) != 0, ratio) > 0.5
-    water = coarse_share((flags & WATER) != 0, ratio) > 0.5
-    state = np.where(coarse_share(candidates, ratio) >= 0.5, CANDIDATE, CLEAR_GROUND)
-    state[water] = UNKNOWN
-    state[~valid] = UNKNOWN
-    state[objects.labels > 0] = CLOUD
-    return state.astype(np.uint8)
+    dark = coarse_share(shade, ratio) >= 0.5
+    state = np.where(dark, np.uint8(HIT), np.uint8(MISS))
+    state[coarse_share(silent, ratio) > 0.5] = UNKNOWN
+    slide = drift(scene, scene.grid.resolution * ratio)
+    heights = trial_heights(slide)
+    slid = slide_objects(objects, state, slide, heights, cpus)
+    usual = np.count_nonzero(state == HIT) / max(1, np.count_nonzero(state != UNKNOWN))
+    return choose_heights(objects, heights, slid, usual, height_limits(scene, objects, clear))
+
+
+def behind_clouds(
+    scene: Scene, shade: BoolArray, cloud: BoolArray, matched: Matched, cpus: int
+) -> BoolArray:
+    """Return the dark ground that a cloud at one of the heights found can have shaded.
+
+    Seen from the sun, at least half of it must lie behind clouds at one height, or so much of
+    it behind what lies outside the image that nobody can tell.
+    """
+    objects = find_objects(shade, scene.grid.resolution, MATCH_M, LARGEST_SHADE_M)
+    found = matched.heights[np.isfinite(matched.heights)]
+    if objects.count == 0 or found.size == 0:
+        return np.zeros(shade.shape, np.bool_)
+    slide = drift(scene, scene.grid.resolution * objects.ratio)
+    heights = trial_heights(slide)
+    heights = heights[heights <= np.quantile(found, 0.95) + _HEADROOM_M]
+    clouds = coarse_share(cloud, objects.ratio) >= 0.5
+    state = np.where(clouds, np.uint8(HIT), np.uint8(MISS))
+    slid = slide_objects(objects, state, slide, -heights, cpus)
+    seen = slid.hit + slid.miss
+    covered = (slid.hit >= COVERED * seen) & (seen > 0.3)
+    outside = (seen < 0.3).mean(axis=1) > 0.5
+    accepted = np.concatenate([[False], covered.any(axis=1) | outside])
+    rows, columns = shade.shape
+    ratio = objects.ratio
+    possible = accepted[objects.labels].repeat(ratio, 0).repeat(ratio, 1)[:rows, :columns]
+    return shade & grow(possible, ratio)

@@ -1,0 +1,105 @@
+"""Where shadow can lie: ground darker than what surrounds it."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+from skymend.clouds.fmask.fill import OUTSIDE, STEP, fill, to_levels
+from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, VALID, WATER
+from skymend.clouds.fmask.probability import LOW
+from skymend.clouds.fmask.scene import Bands, Scene, ShortArray
+from skymend.core.encoding import ByteArray
+
+BoolArray = npt.NDArray[np.bool_]
+
+DARKENING = 0.02
+"""Reflectance by which shadow is darker than the rim of its hollow (Zhu & Woodcock eq. 19)."""
+
+DARKENING_SHARE = 0.3
+"""Share of the rim's reflectance that shadow takes away. A cloud that stops 45 % of the beam
+stops about 40 % of the light in the near infrared; shades of forest in fields take less."""
+
+OPEN_WATER = 0.3
+"""(green - NIR) / (green + NIR) of open water, the index of McFeeters 1996 (IJRS 17, 1425);
+shaded land, which the water test takes for water, stays below 0.25."""
+
+SHADED_WATER = 0.88
+"""Share of the usual blue of open water below which it lies in shadow."""
+
+_FEWEST = 500
+
+
+def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, BoolArray]:
+    """Find the places where shadow can lie, and those that say nothing of it.
+
+    On land shadow lies in hollows of both NIR and SWIR1. Open water is black in both; there,
+    shadow takes the light that the water and the air below the cloud scatter in blue.
+
+    Returns
+    -------
+    candidates : (rows, columns) boolean.
+    silent : (rows, columns) boolean, open water of a scene that shows too little of it.
+    """
+    invalid = (flags & VALID) == 0
+    clear = (flags & CLEAR_LAND) == VALID
+    with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
+        bands = (scene.bands.nir, scene.bands.swir1)
+        near, short = pool.map(lambda band: hollows(band, invalid, clear), bands)
+    candidates = np.logical_and(near, short, out=near)
+    water = np.zeros(flags.shape, np.bool_)
+    _open_water(scene.bands, flags, water)
+    candidates &= ~water
+    usual = _usual_blue(scene.bands.blue, water & ((flags & CLOUD_LIKE) == 0))
+    if usual is None:
+        return candidates, water
+    candidates |= water & (scene.bands.blue < SHADED_WATER * usual)
+    return candidates, np.zeros(flags.shape, np.bool_)
+
+
+def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray) -> BoolArray:
+    """Return where a band lies deep below the rim around.
+
+    Outside the image stands the 17.5 % quantile of clear land.
+    """
+    levels = to_levels(band, invalid)
+    counts = np.bincount(levels[clear], minlength=1).cumsum()
+    background = int(np.searchsorted(counts, LOW * counts[-1])) if counts[-1] else 0
+    filled = levels.copy()
+    fill(filled, background)
+    deep = np.empty(band.shape, np.bool_)
+    _deep(levels, filled, round(DARKENING * 1e4 / STEP), DARKENING_SHARE, deep)
+    return deep
+
+
+@njit(cache=True, nogil=True)
+def _deep(
+    levels: npt.NDArray[np.uint16],
+    filled: npt.NDArray[np.uint16],
+    least: int,
+    share: float,
+    deep: npt.NDArray[np.bool_],
+) -> None:
+    for row in range(levels.shape[0]):
+        for column in range(levels.shape[1]):
+            rim = filled[row, column]
+            depth = int(rim) - int(levels[row, column])
+            deep[row, column] = rim != OUTSIDE and depth > least and depth > share * rim
+
+
+@njit(cache=True, nogil=True)
+def _open_water(bands: Bands, flags: npt.NDArray[np.uint8], water: npt.NDArray[np.bool_]) -> None:
+    for row in range(flags.shape[0]):
+        for column in range(flags.shape[1]):
+            if flags[row, column] & WATER:
+                green = float(bands.green[row, column])
+                nir = float(bands.nir[row, column])
+                water[row, column] = green - nir > OPEN_WATER * (green + nir)
+
+
+def _usual_blue(blue: ShortArray, water: BoolArray) -> float | None:
+    values = blue[water]
+    return None if values.size < _FEWEST else float(np.quantile(values, 0.6))
