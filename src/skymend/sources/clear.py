@@ -125,21 +125,23 @@ def count_classes(path: Path, area: Area) -> Cloud | None:
     import shapely
     from pyproj import Transformer
     from rasterio.features import geometry_mask
+    from rasterio.transform import Affine
 
     from skymend.core.raster import open_raster
 
     with open_raster(path) as dataset:
         rows, columns = (min(size, SCENE_CLASS_PX) for size in dataset.shape)
         classes = dataset.read(1, out_shape=(rows, columns))
-        scale = dataset.transform.scale(dataset.width / columns, dataset.height / rows)
+        bigger = Affine.scale(dataset.width / columns, dataset.height / rows)
+        transform = dataset.transform * bigger
         project = Transformer.from_crs("EPSG:4326", dataset.crs, always_xy=True).transform
     shape = shapely.transform(shapely.segmentize(area.shape, 0.05), project, interleaved=False)
-    inside = geometry_mask([shape], (rows, columns), scale, invert=True)
+    inside = geometry_mask([shape], (rows, columns), transform, invert=True)
     valid = inside & (classes != 0)
     if not valid.any():
         return None
     share = float(np.isin(classes[valid], _CLOUD_CLASSES).mean())
-    pixel = abs(scale.a * scale.e) / 1e6
+    pixel = abs(transform.a * transform.e) / 1e6
     return Cloud(share, share, share, min(1.0, float(valid.sum()) * pixel / area.km2))
 
 
