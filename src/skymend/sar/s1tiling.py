@@ -1,0 +1,220 @@
+"""S1Tiling as an engine: its configuration written, S1Processor run, its images taken by name.
+
+S1Processor is looked for in ``SKYMEND_S1PROCESSOR`` and on the PATH; ``SKYMEND_S1TILING_IMAGE``
+names a container image to run it in instead. It needs OTB 9 with its Python bindings; terrain
+flattening also needs S1Tiling's own OTB modules, which its images have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from skymend.core.encoding import BACKSCATTER
+from skymend.core.errors import (
+    ConfigError,
+    ProductError,
+    RetryableError,
+    SkipJob,
+    SkymendError,
+    StoreError,
+    ToolMissingError,
+)
+from skymend.core.grid import Grid
+from skymend.core.raster import CogWriter
+from skymend.products.s1tiling import Name, open_product
+from skymend.products.strips import strips
+from skymend.sar.engine import BackscatterScene, Chain
+from skymend.sar.external import (
+    Container,
+    Finished,
+    check_killed,
+    find_program,
+    last_words,
+    run_program,
+)
+from skymend.sar.geoid import find_egm96
+from skymend.sar.passes import Pass, open_pass
+from skymend.sar.s1tiling_config import S1TilingSettings, prepare
+from skymend.sar.s1tiling_inputs import tile_of
+
+
+@dataclass(frozen=True, slots=True)
+class S1TilingEngine:
+    """The engine ``s1tiling``."""
+
+    settings: S1TilingSettings = field(default_factory=S1TilingSettings.of_environment)
+    name: str = "s1tiling"
+
+    def process(
+        self,
+        products: Sequence[Path],
+        grid: Grid,
+        dem: Path,
+        out: Path,
+        *,
+        chain: Chain,
+        orbit: Path | None = None,
+        geoid: Path | None = None,
+        work: Path,
+        cpus: int = 1,
+    ) -> BackscatterScene:
+        """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`.
+
+        The grid must lie on a Sentinel-2 tile; S1Tiling makes the whole tile, of which the part
+        is taken. There is no incidence and no state.
+        """
+        track = open_pass(products, chain.polarisations)
+        tile = tile_of(grid)
+        config = prepare(
+            track, tile, grid.resolution, dem, work, chain, orbit, geoid, cpus, self.settings
+        )
+        judge(self._run(config, work, products, geoid, chain, cpus), track)
+        images = take(work / "out", tile, track, chain)
+        _write(images, grid, track.channels, chain, out / "backscatter.tif")
+        return BackscatterScene(
+            backscatter=out / "backscatter.tif",
+            incidence=None,
+            state=None,
+            facts=_facts(chain, track, geoid),
+        )
+
+    def _run(
+        self,
+        config: Path,
+        work: Path,
+        products: Sequence[Path],
+        geoid: Path | None,
+        chain: Chain,
+        cpus: int,
+    ) -> Finished:
+        argv = ["S1Processor", str(config)]
+        if self.settings.image is None:
+            program = self.settings.program or find_s1processor()
+            return run_program([str(program), *argv[1:]], folder=work)
+        # Terrain flattening without an orbit file makes S1Tiling fetch one.
+        flattened = chain.convention == "gamma0-flattened"
+        box = Container(self.settings.image, network=flattened)
+        readable = [*products, *([geoid] if geoid is not None else [])]
+        command = box.command(
+            argv,
+            read=readable,
+            write=[work],
+            memory_gb=self.settings.memory_gb * cpus + 2,
+            cpus=cpus,
+        )
+        return run_program(command, folder=work)
+
+
+def find_s1processor() -> Path:
+    """Return where S1Processor lies.
+
+    Raises
+    ------
+    ToolMissingError
+        if it is nowhere.
+    """
+    found = find_program("S1Processor", variable="SKYMEND_S1PROCESSOR")
+    if found is None:
+        raise ToolMissingError(
+            where="engine s1tiling",
+            expected="S1Tiling's program S1Processor",
+            found="none in SKYMEND_S1PROCESSOR or on the PATH",
+            fix="name an image in SKYMEND_S1TILING_IMAGE, or use the engine embedded or otb",
+        )
+    return found
+
+
+def take(folder: Path, tile: str, track: Pass, chain: Chain) -> Path:
+    """Return the image of the pass's first channel, found by S1Tiling's naming rules.
+
+    Raises
+    ------
+    ProductError
+        if S1Tiling ended well and left none.
+    """
+    place = folder / "filtered" / tile if chain.speckle != "none" else folder / tile
+    channel = track.channels[0]
+    wanted = (f"s1{track.first.platform[-1]}", tile, track.first.relative_orbit)
+    for path in sorted(place.glob("*.tif")) if place.is_dir() else []:
+        name = Name.parse(path.name)
+        if name is None or (name.satellite, name.tile, name.relative_orbit) != wanted:
+            continue
+        same_day = name.day == f"{track.first.time:%Y%m%d}"
+        if same_day and (name.polarisation, name.convention) == (channel, chain.convention):
+            return path
+    raise ProductError(
+        where=place,
+        expected=f"an image such as {wanted[0]}_{tile}_{channel.lower()}_..._....tif",
+        found="none",
+        fix="read S1Tiling's log in the work folder",
+    )
+
+
+def _write(image: Path, grid: Grid, channels: Sequence[str], chain: Chain, path: Path) -> None:
+    product = open_product(image)
+    some = False
+    with CogWriter(path, grid, channels, BACKSCATTER) as writer:
+        for window, part in strips(grid):
+            power = product.read(channels, part)
+            some |= bool(np.isfinite(power).any())
+            writer.write(10 * np.log10(power) if chain.decibel else power, window)
+        if not some:
+            raise SkipJob("the pass has no pixel in the area")
+
+
+def _facts(chain: Chain, track: Pass, geoid: Path | None) -> dict[str, Any]:
+    return {
+        "engine": "s1tiling",
+        "convention": chain.convention,
+        "ipf": track.first.ipf,
+        "thermal_noise": "removed" if chain.remove_thermal_noise else "kept",
+        "border_noise": "cut",
+        "orbit": "annotation",
+        "geoid": (geoid or find_egm96()).name,
+    }
+
+
+_OUTCOMES: Mapping[int, tuple[type[SkymendError], str, str]] = {
+    66: (ProductError, "S1Tiling's tasks to succeed", "read its log in the work folder"),
+    67: (RetryableError, "its downloads to succeed", "run again, or give the orbit file"),
+    68: (RetryableError, "data that are online", "run again later"),
+    69: (StoreError, "free space for its output", "free space on the disk of the store"),
+    70: (StoreError, "free space for its work files", "free space, or move the work folder"),
+    71: (ProductError, "a sound SAFE product", "fetch the product again"),
+    72: (ConfigError, "a configuration it accepts", "check the chain's options and paths"),
+    73: (ConfigError, "a Sentinel-2 tile it knows", "check the grid"),
+    75: (ProductError, "a DEM over the whole tile", "give a DEM that covers tile and slices"),
+    76: (ToolMissingError, "a geoid file", "install proj-data, or give the geoid"),
+    77: (ToolMissingError, "all its OTB applications", "use S1Tiling's own image"),
+    78: (ProductError, "S1Tiling to end well", "read its log in the work folder"),
+}
+
+
+def judge(finished: Finished, track: Pass) -> None:
+    """Turn S1Processor's exit code into an outcome; do nothing for 0.
+
+    Raises
+    ------
+    SkipJob
+        for 74: no image touches the tile.
+    SkymendError
+        by cause, see S1Tiling's table of exit codes.
+    """
+    check_killed(finished, "S1Processor")
+    if finished.code == 0:
+        return
+    if finished.code == 74:
+        raise SkipJob("the pass does not touch the tile")
+    code = 75 if "DEM files are missing" in finished.text else finished.code
+    kind, expected, fix = _OUTCOMES.get(code, _OUTCOMES[78])
+    raise kind(
+        where=track.first.id,
+        expected=expected,
+        found=last_words(finished, "CRITICAL", "ERROR", "Error"),
+        fix=fix,
+    )
