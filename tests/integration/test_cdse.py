@@ -21,6 +21,7 @@ from skymend.core.errors import (
     SkipJob,
 )
 from skymend.products import safe
+from skymend.products.toa import open_toa
 from skymend.simulate import Scenario, write
 from skymend.sources import versions
 from skymend.sources.area import Area
@@ -365,6 +366,11 @@ def test_bands_of_a_level_1c_product(tmp_path):
     images = sorted(p.stem[-3:] for p in product.rglob("*.jp2") if "IMG_DATA" in p.parts)
     assert images == ["B02", "B04"]
     assert (product / "MTD_MSIL1C.xml").is_file()
+    opened, whole = open_toa(product), open_toa(folder / "safe" / product.name)
+    grid = whole.grid(10)
+    np.testing.assert_array_equal(opened.read(["B04"], grid), whole.read(["B04"], grid))
+    for mine, theirs in zip(opened.view(grid), whole.view(grid), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
     assert versions.offset_dn(item) == 0
     assert {r.verified for r in receipts} <= {"md5", "sha3-256"}
 
@@ -478,3 +484,24 @@ def test_the_bytes_are_written_into_the_ledger_of_the_machine(server, settings, 
     ledger = Ledger(settings.cache / "ledger", {"cdse": limits()})
     spent = 12 * 10**12 - ledger.room("cdse")
     assert spent >= sum(r.bytes for r in receipts)
+
+
+def test_a_simulated_radar_pass_is_found_fetched_and_opened(tmp_path):
+    """Both slices of a pass stay, though their names differ by less than their seconds."""
+    from skymend.products.sentinel1 import open_grd
+    from skymend.simulate.scenario import ORBITS
+
+    folder = tmp_path / "products"
+    scenario = SCENARIO.model_copy(update={"orbits": ORBITS[:1], "days": 12})
+    write(folder, scenario, formats=("safe-grd",))
+    with cdse.serve(folder) as server:
+        source = open_source("cdse", settings_of(server, tmp_path))
+        filters = Filters(polarisations=("VV",), orbit_direction="descending", relative_orbit=110)
+        found = versions.newest(source.search("sentinel-1-grd", area(), PERIOD, filters)).kept
+        assert len(found) == len(server.products) == 2
+        for item in found:
+            source.fetch(item, ["VV"], tmp_path / "here")
+    for item in found:
+        opened = open_grd(tmp_path / "here" / f"{item.id}.SAFE")
+        assert opened.polarisations == ("VV",)
+        assert opened.relative_orbit == item.properties["sat:relative_orbit"] == 110

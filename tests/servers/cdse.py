@@ -303,7 +303,10 @@ def _sentinel1(path: Path) -> Product:
     texts = {e.tag.rpartition("}")[2]: e.text or "" for e in manifest.iter()}
     pairs = [p.split(",") for p in texts["coordinates"].split()]
     ring = [[float(lon), float(lat)] for lat, lon in [*pairs, pairs[0]]]
-    start, end = _parse(first), _parse(last)
+    start, end = (
+        datetime.fromisoformat(texts[edge]).replace(tzinfo=UTC) if edge in texts else _parse(stamp)
+        for edge, stamp in (("startTime", first), ("stopTime", last))
+    )
     channels = {"DV": ["VV", "VH"], "DH": ["HH", "HV"], "SV": ["VV"], "SH": ["HH"]}[pol[2:]]
     properties = {
         "platform": f"sentinel-1{satellite[2].lower()}",

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import ProductError
 from skymend.products.safe import OFFSET_BASELINE, Name, parse_baseline
-from skymend.sources.answers import malformed
+from skymend.sources.answers import malformed, time_of
 
 if TYPE_CHECKING:
     import pystac
@@ -204,7 +204,10 @@ def _sentinel1(item: pystac.Item, text: str) -> _Candidate | None:
         (platform, mode, kind, channels, orbit, datatake),
         (late, processor, cog is None, made),
         twin="cloud-optimised" if cog else "" if late else "near-real-time",
-        span=(_time(start), _time(end)),
+        span=(
+            _stated(item, "start_datetime") or _time(start),
+            _stated(item, "end_datetime") or _time(end),
+        ),
     )
 
 
@@ -271,6 +274,12 @@ def _dropped(worse: _Candidate, better: _Candidate) -> Dropped:
     else:
         kind = "an earlier processing"
     return Dropped(worse.item.id, f"{kind} of {better.id}", better.id)
+
+
+def _stated(item: pystac.Item, key: str) -> datetime | None:
+    """Return a time of the item, which is finer than the whole seconds of names."""
+    text = item.properties.get(key)
+    return None if text is None else time_of({key: text}, key, f"item {item.id}")
 
 
 def _time(stamp: str) -> datetime:
