@@ -34,3 +34,6 @@ def _options(
     logging.basicConfig(
         level=logging.INFO if verbose else logging.WARNING, format="%(levelname)s %(message)s"
     )
+    if not verbose:
+        # Retries are ours to report: as one sentence, if they were in vain.
+        logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -25,15 +25,30 @@ def simulate(
 
 @app.command()
 def doctor(
-    paths: Annotated[list[Path], typer.Argument(help="Products or folders.")],
+    paths: Annotated[
+        list[Path] | None, typer.Argument(help="Products, folders or region files.")
+    ] = None,
+    provider: Annotated[
+        list[str] | None, typer.Option(help="Provider to ask; may be repeated.")
+    ] = None,
 ) -> None:
-    """Say for each path which reader takes it, or why each refuses it."""
+    """Say what is wrong with products, region files and providers.
+
+    Without arguments every provider that a login is given for is asked.
+    """
+    from skymend.pipelines import doctor as checks
     from skymend.products.diagnosis import diagnose
 
-    results = [diagnose(path) for path in paths]
-    for text, _ in results:
-        typer.echo(text)
-    raise typer.Exit(0 if all(ok for _, ok in results) else 65)
+    regions = [p for p in paths or [] if p.suffix in {".yaml", ".yml"}]
+    products = [diagnose(p) for p in paths or [] if p not in regions]
+    findings = [finding for region in regions for finding in checks.of_region(region)]
+    if provider or not paths:
+        findings += checks.of_providers(provider or [])
+    for line in (*(text for text, _ in products), checks.text(findings)):
+        if line:
+            typer.echo(line)
+    sound = all(ok for _, ok in products) and all(f.ok for f in findings)
+    raise typer.Exit(0 if sound else 65)
 
 
 @app.command()
