@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from skymend.cli import house, imagery, models, regions
+from skymend.cli import house, imagery, models, regions, search
 from skymend.cli.apps import app
 
-__all__ = ["app", "house", "imagery", "main", "models", "regions"]
+__all__ = ["app", "house", "imagery", "main", "models", "regions", "search"]
 
 
 def main() -> None:

@@ -109,6 +109,28 @@ class Finding:
     sentence: str
 
 
+def endpoints_of(pairs: Sequence[str]) -> dict[str, str]:
+    """Read ``NAME=URL`` pairs.
+
+    Raises
+    ------
+    ConfigError
+        if one is no such pair.
+    """
+    endpoints = {}
+    for pair in pairs:
+        name, equals, url = pair.partition("=")
+        if not (name and equals and "://" in url):
+            raise ConfigError(
+                where=f"--endpoint {pair}",
+                expected="NAME=URL, such as cdse.stac=http://127.0.0.1:8080/v1",
+                found="another form",
+                fix="write it so",
+            )
+        endpoints[name] = url
+    return endpoints
+
+
 class Source(Protocol):
     """A provider of products. One is made per process; it holds no open connection."""
 
