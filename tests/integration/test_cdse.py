@@ -505,3 +505,20 @@ def test_a_simulated_radar_pass_is_found_fetched_and_opened(tmp_path):
         opened = open_grd(tmp_path / "here" / f"{item.id}.SAFE")
         assert opened.polarisations == ("VV",)
         assert opened.relative_orbit == item.properties["sat:relative_orbit"] == 110
+
+
+def test_a_fetch_that_broke_off_goes_on_with_what_is_missing(products, tmp_path):
+    """The last band of the first run is refused; the second run asks for no file twice."""
+    refused = {r"GET /odata/v1/Products\(.*B04_10m.*": lambda *_: Response(b"gone", 404)}
+    with cdse.serve(products, extra=refused) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
+        with pytest.raises(ProductError, match="status 404"):
+            source.fetch(item, ["B02_10m", "B04_10m"], tmp_path / "here")
+    before = {p.name for p in (tmp_path / "here").rglob("*.jp2")}
+    assert any(name.endswith("B02_10m.jp2") for name in before)
+    with cdse.serve(products) as server:
+        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        source.fetch(item, ["B02_10m", "B04_10m"], tmp_path / "here")
+        assert server.count("B04_10m") == 1
+        assert server.count("B02_10m") == 0
