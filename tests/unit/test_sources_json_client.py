@@ -10,6 +10,7 @@ import pytest
 from skymend.core.errors import AccessError, AnswerError, RetryableError
 from skymend.sources import json_client
 from skymend.sources.json_client import JsonClient
+from skymend.sources.transfer import Ledger, Limits
 from tests.servers.routes import Request, Response, serve
 
 
@@ -52,6 +53,27 @@ def test_a_long_pause_is_left_to_the_caller():
             client(waits).get(f"{server.url}/x")
         assert server.count("/x") == 1
     assert waits == []
+
+
+def test_a_pause_holds_for_all_processes_of_the_machine(tmp_path):
+    clock = [1000.0]
+    ledger = Ledger(tmp_path, {"made-up": Limits(requests_per_minute=2)}, clock=lambda: clock[0])
+    waits: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waits.append(round(seconds))
+        clock[0] += seconds
+
+    own = JsonClient("made-up", 3.0, sleep=sleep, ledger=ledger)
+    answers = [Response({}, 503, {"Retry-After": "5"}), *([Response({"ok": True})] * 4)]
+    with serve({"GET /x": lambda _: answers.pop(0)}) as server:
+        own.get(f"{server.url}/x")
+        assert waits == [5], "as the server asked"
+        own.get(f"{server.url}/x")
+        assert waits == [5, 55], "two requests a minute"
+        ledger.pause("made-up", 3600)
+        with pytest.raises(RetryableError, match="a pause of 3600 s that it asked for"):
+            own.get(f"{server.url}/x")
 
 
 def test_servers_out_of_reach():

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import AccessError, SkymendError
 from skymend.sources import aws, naming
 from skymend.sources.answers import field, malformed
-from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, multihash
+from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
 from skymend.sources.protocol import (
     Filters,
@@ -60,7 +60,7 @@ class Asf:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._url = settings.endpoint("asf", URL)
-        self._client = JsonClient("asf", settings.timeout_s)
+        self._client = JsonClient("asf", settings.timeout_s, ledger=ledger_of(settings, "asf"))
 
     def collections(self) -> tuple[str, ...]:
         """Name the collections."""

@@ -1,7 +1,7 @@
 """Objects of S3 buckets through boto3: listed by it, fetched by presigned addresses.
 
-The login is that of provider ``s3`` (``access_key``, ``secret_key``, optional ``session_token``);
-without one, requests are unsigned, which public buckets take.
+A login is ``access_key``, ``secret_key`` and perhaps ``session_token``; without one, requests are
+unsigned, which public buckets take. Signatures name a region, so it must be the bucket's.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, urlsplit
 
@@ -75,40 +76,49 @@ def split(url: str) -> tuple[str, str]:
 
 
 def client(
-    settings: Settings, provider: str, *, region: str = "us-west-2", unsigned: bool = False
+    settings: Settings,
+    provider: str,
+    *,
+    region: str | None = "us-west-2",
+    unsigned: bool = False,
+    login: str | None = None,
 ) -> Any:
-    """Return a boto3 client with the endpoint ``<provider>.s3`` and the login of the provider.
+    """Return a boto3 client with the endpoint ``<provider>.s3``.
 
-    A provider without login of its own uses that of ``s3``; without any, or where ``unsigned``
-    asks for it, requests are unsigned.
+    Parameters
+    ----------
+    region : of the buckets; None leaves it to ``AWS_DEFAULT_REGION`` and boto3's own files.
+    unsigned : sends no signature, whatever login there is.
+    login : provider whose keys are used, the provider itself by default; without keys, requests
+        are unsigned.
     """
     import boto3
     from botocore import UNSIGNED
     from botocore.config import Config
 
-    login = {} if unsigned else _login(settings, provider)
+    keys = {} if unsigned else _keys(settings, login or provider)
     options: dict[str, Any] = {
         "s3": {"addressing_style": "path"},
         "retries": {"max_attempts": 4, "mode": "standard"},
         "connect_timeout": min(settings.timeout_s, 20),
         "read_timeout": settings.timeout_s,
-        "signature_version": "s3v4" if login else UNSIGNED,
+        "signature_version": "s3v4" if keys else UNSIGNED,
     }
-    return boto3.client(
+    session = boto3.Session(region_name=region)
+    return session.client(
         "s3",
         endpoint_url=settings.endpoints.get(f"{provider}.s3"),
-        region_name=region,
-        aws_access_key_id=login.get("access_key"),
-        aws_secret_access_key=login.get("secret_key"),
-        aws_session_token=login.get("session_token"),
+        region_name=session.region_name or "us-east-1",
+        aws_access_key_id=keys.get("access_key"),
+        aws_secret_access_key=keys.get("secret_key"),
+        aws_session_token=keys.get("session_token"),
         config=Config(**options),
     )
 
 
-def _login(settings: Settings, provider: str) -> Mapping[str, str]:
-    own = settings.credentials.seek(provider, _NAMES)
-    login = own if "access_key" in own else settings.credentials.seek("s3", _NAMES)
-    return login if {"access_key", "secret_key"} <= set(login) else {}
+def _keys(settings: Settings, provider: str) -> Mapping[str, str]:
+    found = settings.credentials.seek(provider, _NAMES)
+    return found if {"access_key", "secret_key"} <= set(found) else {}
 
 
 def objects(s3: Any, bucket: str, prefix: str, *, after: str = "") -> Iterator[Object]:
@@ -185,10 +195,11 @@ class S3Signer:
     Parameters
     ----------
     settings : endpoints and login.
-    provider : whose endpoint and login.
+    provider : whose endpoint and, unless ``login`` names another, whose keys.
     requester_pays : whether requests say that the caller pays; boto3 signs that header, so it
         must be sent with the address.
-    region : of the bucket.
+    region : of the buckets, as in :func:`client`.
+    regions : bucket -> its region, for those in another.
     unsigned : for public buckets, whatever login there is.
     """
 
@@ -198,17 +209,21 @@ class S3Signer:
         provider: str,
         *,
         requester_pays: bool = False,
-        region: str = "us-west-2",
+        region: str | None = "us-west-2",
+        regions: Mapping[str, str] = MappingProxyType({}),
         unsigned: bool = False,
+        login: str | None = None,
     ) -> None:
         self._settings = settings
         self._provider = provider
         self._region = region
-        self._unsigned = unsigned or not _login(settings, provider)
+        self._regions = regions
+        self._who = login or provider
+        self._unsigned = unsigned or not _keys(settings, self._who)
         self._payer = {"RequestPayer": "requester"} if requester_pays else {}
         self._lock = threading.Lock()
         self._known: dict[str, tuple[float, str]] = {}
-        self._client: Any = None
+        self._clients: dict[str | None, Any] = {}
 
     def headers(self, remote: Remote, *, refresh: bool) -> Mapping[str, str]:
         """Return what a requester-pays bucket wants to see; other addresses get nothing."""
@@ -229,16 +244,19 @@ class S3Signer:
 
     def _presigned(self, url: str) -> str:
         bucket, key = split(url)
-        if self._client is None:
-            self._client = client(
-                self._settings, self._provider, region=self._region, unsigned=self._unsigned
-            )
+        s3 = self._client(self._regions.get(bucket, self._region))
         if self._unsigned:
-            return f"{self._client.meta.endpoint_url}/{bucket}/{quote(key)}"
-        return str(
-            self._client.generate_presigned_url(
-                "get_object",
-                Params={"Bucket": bucket, "Key": key, **self._payer},
-                ExpiresIn=_VALID_S,
+            return f"{s3.meta.endpoint_url}/{bucket}/{quote(key)}"
+        asked = {"Bucket": bucket, "Key": key, **self._payer}
+        return str(s3.generate_presigned_url("get_object", Params=asked, ExpiresIn=_VALID_S))
+
+    def _client(self, region: str | None) -> Any:
+        if region not in self._clients:
+            self._clients[region] = client(
+                self._settings,
+                self._provider,
+                region=region,
+                unsigned=self._unsigned,
+                login=self._who,
             )
-        )
+        return self._clients[region]

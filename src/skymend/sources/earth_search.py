@@ -22,6 +22,10 @@ if TYPE_CHECKING:
     from skymend.sources.transfer import Signer
 
 
+_REGIONS = {"sentinel-s1-l1c": "eu-central-1", "sentinel-s2-l1c": "eu-central-1"}
+_REGIONS |= {"sentinel-s2-l2a": "eu-central-1", "copernicus-dem-30m": "eu-central-1"}
+
+
 class EarthSearch(StacApi):
     """The STAC API of Earth Search, version 1."""
 
@@ -40,4 +44,4 @@ class EarthSearch(StacApi):
 
     def signer(self, item: pystac.Item) -> Signer:
         """Sign ``s3://`` assets; plain addresses pass as they are."""
-        return S3Signer(self.settings, "earth-search", requester_pays=True)
+        return S3Signer(self.settings, self.name, requester_pays=True, regions=_REGIONS, login="s3")

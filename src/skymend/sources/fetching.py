@@ -20,7 +20,7 @@ from skymend.sources.protocol import Settings, digests_of, size_of
 if TYPE_CHECKING:
     import pystac
 
-    from skymend.sources.transfer import Digest, Limits, Progress, Receipt, Remote, Signer
+    from skymend.sources.transfer import Digest, Ledger, Limits, Progress, Receipt, Remote, Signer
     from skymend.sources.transfer.types import Kind, Orders
 
 _PICTURES = {"thumbnail", "overview", "visual", "tiles"}
@@ -52,14 +52,12 @@ class Door:
     def bring(self, remotes: Sequence[Remote], destination: Path) -> tuple[Receipt, ...]:
         """Download files into one folder through the transfer engine."""
         from skymend.sources.transfer import (
-            Ledger,
             TransferOptions,
             anonymous,
             download_all,
             silent,
         )
 
-        table = {} if self.limits is None else {self.provider: self.limits}
         most = self.limits.connections if self.limits and self.limits.connections else 64
         return download_all(
             remotes,
@@ -68,7 +66,7 @@ class Door:
             options=TransferOptions(
                 connections=min(self.settings.connections, most), stall_s=self.settings.timeout_s
             ),
-            ledger=Ledger(self.settings.cache / "ledger", table),
+            ledger=ledger_of(self.settings, self.provider, self.limits),
             progress=self.progress or silent,
             orders=self.orders,
         )
@@ -103,6 +101,13 @@ class HeaderSigner:
     def url(self, remote: Remote, *, refresh: bool) -> str:
         """Return the address as it is."""
         return remote.url
+
+
+def ledger_of(settings: Settings, provider: str, limits: Limits | None = None) -> Ledger:
+    """Return the machine's ledger with the limits of one provider."""
+    from skymend.sources.transfer import Ledger
+
+    return Ledger(settings.cache / "ledger", {} if limits is None else {provider: limits})
 
 
 def fetch_assets(

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import SkymendError
 from skymend.sources import naming
 from skymend.sources.answers import field, malformed
-from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, multihash
+from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
 from skymend.sources.protocol import (
     Filters,
@@ -55,7 +55,9 @@ class Geodes:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._url = settings.endpoint("geodes", URL)
-        self._client = JsonClient("geodes", settings.timeout_s)
+        self._client = JsonClient(
+            "geodes", settings.timeout_s, ledger=ledger_of(settings, "geodes")
+        )
 
     def collections(self) -> tuple[str, ...]:
         """Name the collections."""

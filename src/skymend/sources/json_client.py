@@ -15,6 +15,8 @@ from skymend.sources.answers import read_json
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
 
+    from skymend.sources.transfer import Ledger
+
 _MAX_BYTES = 128 * 2**20
 _TRIES = 4
 _LONGEST_WAIT_S = 30.0
@@ -32,6 +34,7 @@ class JsonClient:
     timeout_s : longest silence of the server, seconds.
     headers : sent with every request.
     tries : attempts before a busy or unreachable server is an error.
+    ledger : limits and pauses shared by the processes of the machine, None for none.
     sleep : waits between attempts; tests put their own.
     """
 
@@ -39,6 +42,7 @@ class JsonClient:
     timeout_s: float = 60.0
     headers: Mapping[str, str] = field(default_factory=dict, repr=False)
     tries: int = _TRIES
+    ledger: Ledger | None = None
     sleep: Callable[[float], None] = time.sleep
 
     def get(self, url: str, query: Mapping[str, str] | None = None) -> dict[str, Any]:
@@ -69,9 +73,12 @@ class JsonClient:
     def _bytes(self, method: str, url: str, document: Mapping[str, Any] | None) -> bytes:
         reason = "no attempt"
         for attempt in range(self.tries):
+            take_turn(self.ledger, self.provider, self.sleep)
             status, body, after, reason = self._once(method, url, document)
             if status is not None and status not in _BUSY:
                 return self._accepted(status, body, url)
+            if self.ledger is not None and after > 0:
+                self.ledger.pause(self.provider, after)
             if after > _LONGEST_WAIT_S:
                 reason += f"; it asks to wait {after:.0f} s"
                 break
@@ -135,6 +142,30 @@ class JsonClient:
 
     def _where(self, url: str) -> str:
         return f"{self.provider}: {url.split('?', maxsplit=1)[0]}"
+
+
+def take_turn(
+    ledger: Ledger | None, provider: str, sleep: Callable[[float], None] = time.sleep
+) -> None:
+    """Wait for the turn to send one request, as the provider's limits and pauses allow.
+
+    Raises
+    ------
+    RetryableError
+        if the provider asked this machine for a longer pause.
+    """
+    while ledger is not None:
+        wait = ledger.turn(provider)
+        if wait <= 0:
+            return
+        if wait > 2 * _LONGEST_WAIT_S:
+            raise RetryableError(
+                where=provider,
+                expected="a provider that takes requests",
+                found=f"a pause of {wait:.0f} s that it asked for",
+                fix="run again later",
+            )
+        sleep(wait)
 
 
 def _seconds(retry_after: str | None) -> float:

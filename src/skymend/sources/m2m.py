@@ -8,6 +8,7 @@ from typing import Any
 
 from skymend.core.errors import AccessError, RetryableError
 from skymend.sources.answers import malformed
+from skymend.sources.fetching import ledger_of
 from skymend.sources.json_client import JsonClient
 from skymend.sources.protocol import Settings
 
@@ -77,7 +78,13 @@ class M2M:
 
     def _client(self, key: str) -> JsonClient:
         headers = {"X-Auth-Token": key} if key else {}
-        return JsonClient("landsat-m2m", self._settings.timeout_s, headers, sleep=self.sleep)
+        return JsonClient(
+            "landsat-m2m",
+            self._settings.timeout_s,
+            headers,
+            sleep=self.sleep,
+            ledger=ledger_of(self._settings, "landsat-m2m"),
+        )
 
     def _data(self, name: str, answer: Mapping[str, Any]) -> Any:
         code = answer.get("errorCode")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from skymend.sources import answers
+from skymend.sources.fetching import ledger_of
 from skymend.sources.json_client import JsonClient
 from skymend.sources.protocol import Finding, Settings
 from skymend.sources.stac_api import Service, StacApi
@@ -73,7 +74,8 @@ class SasSigner:
         self._url = f"{settings.endpoint('planetary-computer.sas', SAS)}/token/{collection}"
         key = settings.credentials.seek("planetary-computer", ["subscription_key"])
         headers = {"Ocp-Apim-Subscription-Key": key["subscription_key"]} if key else {}
-        self._client = JsonClient("planetary-computer", settings.timeout_s, headers)
+        ledger = ledger_of(settings, "planetary-computer")
+        self._client = JsonClient("planetary-computer", settings.timeout_s, headers, ledger=ledger)
         self._own = urlsplit(settings.endpoint("planetary-computer.blob", "")).netloc
         self._lock = threading.Lock()
         self._token = ""

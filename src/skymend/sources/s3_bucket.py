@@ -1,8 +1,9 @@
 """Products in any S3 bucket: SAFE, THEIA and Landsat folders or archives below a prefix.
 
-Endpoints: ``s3`` (``s3://bucket/prefix``) and ``s3.s3`` (the S3 service, where it is not that of
-AWS). The login is ``access_key`` and ``secret_key``, also from boto3's own variables; without
-one the bucket must be public. An object's ETag is its MD5 unless it came in parts.
+Endpoints: ``s3`` (``s3://bucket/prefix``), ``s3.s3`` (the S3 service, where it is not that of AWS)
+and ``s3.region`` (the bucket's region, where boto3 does not know it). The login is ``access_key``
+and ``secret_key``, also from boto3's own variables; without one the bucket must be public. An
+object's ETag is its MD5 unless it came in parts.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ class S3Bucket:
         progress: Progress | None = None,
     ) -> tuple[Receipt, ...]:
         """Fetch a product, or the bands asked for with all metadata, in its own folders."""
-        signer = aws.S3Signer(self.settings, self.name)
+        signer = aws.S3Signer(self.settings, self.name, region=self._region())
         door = Door(self.name, self.settings, signer, None, progress)
         if naming.PRODUCT in item.assets:
             (receipt,) = door.bring([remote_of(item, naming.PRODUCT, self.name)], destination)
@@ -82,7 +83,10 @@ class S3Bucket:
                 yield listing.Entry(path, found.url, found.size, found.digests)
 
     def _client(self) -> Any:
-        return aws.client(self.settings, self.name)
+        return aws.client(self.settings, self.name, region=self._region())
+
+    def _region(self) -> str | None:
+        return self.settings.endpoints.get(f"{self.name}.region")
 
     def _root(self) -> str:
         root = self.settings.endpoint(self.name, "")

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import SkymendError
 from skymend.sources import naming
 from skymend.sources.answers import field, malformed
-from skymend.sources.fetching import BasicSigner, Door, fetch_assets, multihash
+from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
 from skymend.sources.protocol import (
     Filters,
@@ -52,7 +52,7 @@ class Sara:
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self._url = settings.endpoint("sara", URL)
-        self._client = JsonClient("sara", settings.timeout_s)
+        self._client = JsonClient("sara", settings.timeout_s, ledger=ledger_of(settings, "sara"))
 
     def collections(self) -> tuple[str, ...]:
         """Name the collections."""

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError, SkymendError
 from skymend.sources import answers, naming
-from skymend.sources.fetching import Door, fetch_assets
+from skymend.sources.fetching import Door, fetch_assets, ledger_of
+from skymend.sources.json_client import take_turn
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -156,8 +157,12 @@ class StacApi:
             retry_after_max=30,
             raise_on_status=False,
         )
+        ledger = ledger_of(self.settings, self.name, self.limits)
         io = StacApiIO(
-            headers=self.headers(), timeout=self.settings.timeout_s, max_retries=patience
+            headers=self.headers(),
+            timeout=self.settings.timeout_s,
+            max_retries=patience,
+            request_modifier=lambda _: take_turn(ledger, self.name),
         )
         io.read_json = self._strict(io.read_json)
         return Client.open(self._url(), stac_io=io)
