@@ -111,6 +111,37 @@ def test_a_signature_that_storage_refuses_is_renewed(tmp_path):
     assert len(storage.issued) >= 2
 
 
+class LargeStorage(Storage):
+    """Holds 24 MiB, and cuts every connection after at most 3 MiB."""
+
+    content = geotiff_of(4) + bytes(range(256)) * (24 * 4096)
+
+    def blob(self, request: Request) -> Response:
+        signature = request.query.get("sig", "")
+        if self.issued.get(signature, self.uses) >= self.uses:
+            return Response(b"<Error><Code>AuthenticationFailed</Code></Error>", 403)
+        self.issued[signature] += 1
+        answer = file_response(request, self.content, "image/tiff")
+        if request.method == "GET":
+            answer.cut_after = 3 * 2**20
+        return answer
+
+
+def test_ranges_cuts_and_a_signature_that_ends_midway(tmp_path):
+    """Each signature is good for three requests, so several are needed for one file."""
+    storage = LargeStorage(uses=3)
+    with running(storage) as server:
+        own = source(tmp_path, server)
+        (item,) = own.search("sentinel-2-l2a", AREA, SPRING, Filters())
+        (receipt,) = own.fetch(item, ["B04"], tmp_path / "got")
+        asked = [r.headers.get("Range") for r in server.log if r.path == "/blob/B04.tif"]
+    assert receipt.path.read_bytes() == storage.content
+    assert receipt.restarts == 0
+    assert receipt.cuts >= 4
+    assert len(storage.issued) >= 3
+    assert sum(a is not None for a in asked) >= len(asked) - 1
+
+
 def test_a_signature_about_to_end_is_not_used(tmp_path):
     from skymend.sources.transfer import Remote
 

@@ -31,11 +31,15 @@ class Request:
 
 @dataclass
 class Response:
-    """What it gets back; JSON bodies are gzipped if the client takes that."""
+    """What it gets back; JSON bodies are gzipped if the client takes that.
+
+    ``cut_after`` bytes of the body the connection is closed, whatever the headers promised.
+    """
 
     body: Any = b""
     status: int = 200
     headers: dict[str, str] = field(default_factory=dict)
+    cut_after: int | None = None
 
 
 Handler = Callable[..., Response]
@@ -110,8 +114,11 @@ def serve(routes: Mapping[str, Handler]) -> Iterator[Loopback]:
             for name, value in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, value)
             self.end_headers()
-            if self.command != "HEAD":
-                self.wfile.write(body)
+            if self.command == "HEAD":
+                return
+            self.wfile.write(body[: response.cut_after])
+            if response.cut_after is not None and response.cut_after < len(body):
+                self.close_connection = True
 
         def log_message(self, *_: object) -> None:
             pass
