@@ -278,6 +278,7 @@ class CogWriter:
     path : final file; it appears only when :meth:`finish` succeeds.
     grid, bands, encoding : what is written.
     work : the tiled work file; kept on failure so that a later run can go on from it.
+    threads : that compress the COG; the bytes do not depend on it.
     """
 
     def __init__(
@@ -288,7 +289,9 @@ class CogWriter:
         encoding: Encoding,
         *,
         work: Path | None = None,
+        threads: int = 1,
     ) -> None:
+        self.threads = threads
         self.path = path
         self.grid = grid
         self.bands = tuple(bands)
@@ -340,7 +343,7 @@ class CogWriter:
     def finish(self) -> None:
         """Turn the complete work file into a COG and remove it."""
         self.close()
-        _finish_cog(self.work, self.path, self.encoding)
+        _finish_cog(self.work, self.path, self.encoding, self.threads)
         self.work.unlink()
 
     def _open(self) -> DatasetWriter:
@@ -399,7 +402,7 @@ def write_cog(
             writer.write_stored(values.astype(encoding.dtype, copy=False), window)
 
 
-def _finish_cog(work: Path, path: Path, encoding: Encoding) -> None:
+def _finish_cog(work: Path, path: Path, encoding: Encoding, threads: int) -> None:
     import rasterio.shutil
     from rasterio.errors import RasterioError
 
@@ -415,6 +418,7 @@ def _finish_cog(work: Path, path: Path, encoding: Encoding) -> None:
                 COMPRESS="ZSTD",
                 LEVEL="1",
                 PREDICTOR=predictor,
+                NUM_THREADS=str(threads),
                 # Averaging around nodata takes seven times as long as the rest of a full tile.
                 OVERVIEW_RESAMPLING="NEAREST",
                 BIGTIFF="IF_SAFER",

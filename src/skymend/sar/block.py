@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -15,11 +16,11 @@ from skymend.sar.engine import FLOOR, LAYOVER, SHADOW, Chain
 from skymend.sar.flattening import deposit_area, flatten
 from skymend.sar.geocoding import locate, measure_incidence, sample_bilinear, sample_nearest
 from skymend.sar.geoid import Geoid
-from skymend.sar.geolocation import HEIGHT, LOOK, WIDTH, Lattice, lattice_of
+from skymend.sar.geolocation import HEIGHT, LINE, LOOK, SAMPLE, WIDTH, Lattice, lattice_of
 from skymend.sar.multilook import multilook
 from skymend.sar.scene import Channel, Slice
 from skymend.sar.speckle import filter_speckle, margin
-from skymend.sar.terrain import Terrain
+from skymend.sar.terrain import MARGIN_M, Terrain
 from skymend.sar.visibility import visibility
 
 LOOKS = 4.4
@@ -74,7 +75,6 @@ class _Nodes:
 
     line: FloatArray
     sample: FloatArray
-    away: FloatArray
     area: FloatArray
     lattice: Lattice
 
@@ -94,82 +94,61 @@ def process_block(recipe: Recipe, window: Window) -> Block:
         np.full((2, *shape), np.nan, np.float32),
         np.zeros(shape, np.uint8),
     )
-    padding = _padding(recipe, part)
-    padded = part.crop(Window(0, 0, *shape).padded(padding))
-    heights, absent = recipe.terrain.heights(padded)
-    inner = Window(padding, padding, *shape)
+    down, across = _padding(recipe, part)
+    padded = part.crop(Window(-down, -across, part.shape[0] + 2 * down, part.shape[1] + 2 * across))
+    heights = recipe.terrain.heights(padded)
+    inner = Window(down, across, *shape)
     for piece in recipe.slices:
         nodes = _locate(recipe, piece, padded, heights)
         if nodes is not None:
             _add_slice(recipe, piece, nodes, heights, inner, result)
-    del absent  # gaps lie in the sea: Terrain.demand_cover saw to it
     return _coarsen(result, n)
 
 
-def _padding(recipe: Recipe, part: Grid) -> int:
-    """Return nodes of margin: as far as terrain around can be laid over the block."""
+def _padding(recipe: Recipe, part: Grid) -> tuple[int, int]:
+    """Return rows and columns of margin: as far as terrain around can be laid over the block."""
     low, high = recipe.terrain.relief(part.bounds)
     metre = 1.0 if part.resolution > 1e-2 else 1 / 111_320.0
-    reach = min(_LAYOVER_REACH * (high - low), 20_000.0)
-    return _BORDER + int(np.ceil(reach * metre / part.resolution))
+    reach = min(_LAYOVER_REACH * (high - low), MARGIN_M) * metre / part.resolution
+    # The radar looks across the track; 6 degrees more for the convergence of the meridians.
+    heading = math.radians(recipe.slices[0].heading)
+    slack = math.sin(math.radians(6.0))
+    down = reach * min(abs(math.sin(heading)) + slack, 1.0)
+    across = reach * min(abs(math.cos(heading)) + slack, 1.0)
+    return _BORDER + math.ceil(down), _BORDER + math.ceil(across)
 
 
 def _locate(recipe: Recipe, piece: Slice, padded: Grid, heights: FloatArray) -> _Nodes | None:
     """Compute radar coordinates relative to the loaded window; None if they miss the image."""
-    lattice = lattice_of(
-        padded, piece.track, recipe.geoid, (float(heights.min()), float(heights.max()))
-    )
-    image, window = piece.image, piece.window
+    spread = (float(heights.min()), float(heights.max()))
+    lattice = lattice_of(padded, piece.image, piece.track, recipe.geoid, spread)
     if not _meets(piece, lattice):
         return None
-    line, sample, away, area = (np.empty(heights.shape, np.float32) for _ in range(4))
-    origin = float(lattice.fields[3, 0, 0])
-    timing = np.array(
-        [
-            image.line_interval,
-            image.range_spacing,
-            image.middle_range_time,
-            window.row,
-            window.column,
-            origin,
-        ]
-    )
-    records = image.records
+    line, sample, area = (np.empty(heights.shape, np.float32) for _ in range(3))
     locate(
         heights,
         lattice.fields,
         lattice.step,
         lattice.middle,
         lattice.half,
-        timing,
-        records.seconds,
-        records.slant_origin,
-        records.to_ground,
+        float(piece.window.row),
+        float(piece.window.column),
         line,
         sample,
-        away,
         area,
     )
-    return _Nodes(line, sample, away, area, lattice)
+    return _Nodes(line, sample, area, lattice)
 
 
 def _meets(piece: Slice, lattice: Lattice) -> bool:
     """Tell whether any node of a lattice can lie in the loaded part of an image."""
-    time, away = lattice.fields[0:3], lattice.fields[3:6]
-    inside = False
-    for u in (-1.0, 1.0):
-        seconds = time[0] + u * (time[1] + u * time[2])
-        slant_range = away[0] + u * (away[1] + u * away[2])
-        line = piece.image.line(seconds, slant_range) - piece.window.row
-        sample = piece.image.sample(seconds, slant_range) - piece.window.column
-        beyond = (
-            line.max() < -_SLACK
-            or sample.max() < -_SLACK
-            or line.min() > piece.window.rows + _SLACK
-            or sample.min() > piece.window.columns + _SLACK
-        )
-        inside |= not beyond
-    return inside
+    limits = ((piece.window.row, piece.window.rows), (piece.window.column, piece.window.columns))
+    for first, (start, count) in zip((LINE, SAMPLE), limits, strict=True):
+        constant, linear, square = lattice.fields[first : first + 3]
+        ends = np.stack([constant + square - linear, constant + square + linear]) - start
+        if ends.max() < -_SLACK or ends.min() > count + _SLACK:
+            return False
+    return True
 
 
 def _add_slice(
@@ -201,11 +180,13 @@ def _add_slice(
             low = values <= NOISE_FLOOR
         values[low] = NOISE_FLOOR
         floored |= low
-        result.power[index][fresh] = values[fresh]
+        np.copyto(result.power[index], values, where=fresh)
     seen = state[inner.slices] | np.where(floored, FLOOR, 0).astype(np.uint8)
-    result.state[fresh] = seen[fresh]
+    np.copyto(result.state, seen, where=fresh)
     if area is not None:
-        result.power[:, fresh & (seen & (LAYOVER | SHADOW) > 0)] = np.nan
+        distorted = fresh & ((seen & (LAYOVER | SHADOW)) > 0)
+        if distorted.any():
+            result.power[:, distorted] = np.nan
     local, ellipsoid = (np.empty(inside.shape, np.float32) for _ in range(2))
     lattice = nodes.lattice
     measure_incidence(
@@ -219,8 +200,8 @@ def _add_slice(
         inner.row,
         inner.column,
     )
-    result.incidence[0][fresh] = local[fresh]
-    result.incidence[1][fresh] = ellipsoid[fresh]
+    np.copyto(result.incidence[0], local, where=fresh)
+    np.copyto(result.incidence[1], ellipsoid, where=fresh)
 
 
 def _state(nodes: _Nodes, heights: FloatArray) -> ByteArray:
@@ -228,7 +209,7 @@ def _state(nodes: _Nodes, heights: FloatArray) -> ByteArray:
     row, column = fields.shape[1] // 2, fields.shape[2] // 2
     middle = fields[:, row, column]
     return visibility(
-        heights, nodes.away, middle[LOOK : LOOK + 3], float(middle[WIDTH]), float(middle[HEIGHT])
+        heights, nodes.sample, middle[LOOK : LOOK + 3], float(middle[WIDTH]), float(middle[HEIGHT])
     )
 
 

@@ -99,7 +99,7 @@ class EmbeddedEngine:
     ) -> tuple[BackscatterScene, float]:
         chain, grid = recipe.chain, recipe.grid
         scene = BackscatterScene(out / "backscatter.tif", out / "incidence.tif", out / "state.tif")
-        writers = _writers(scene, grid, polarisations, chain, work)
+        writers = _writers(scene, grid, polarisations, chain, work, cpus)
         valid = 0
         try:
             for window, block in _in_order(recipe, _windows(grid, self.block), cpus):
@@ -110,7 +110,7 @@ class EmbeddedEngine:
                 writers[2].write_stored(block.state[None], window)
             if valid == 0:
                 raise SkipJob("the pass has no valid pixel in the area")
-            _finish(writers, cpus)
+            _finish(writers)
         finally:
             for writer in writers:
                 writer.close()
@@ -185,7 +185,12 @@ def _in_order(
 
 
 def _writers(
-    scene: BackscatterScene, grid: Grid, polarisations: Sequence[str], chain: Chain, work: Path
+    scene: BackscatterScene,
+    grid: Grid,
+    polarisations: Sequence[str],
+    chain: Chain,
+    work: Path,
+    cpus: int,
 ) -> tuple[CogWriter, CogWriter, CogWriter]:
     work.mkdir(parents=True, exist_ok=True)
     encoding = _BACKSCATTER_DB if chain.decibel else BACKSCATTER
@@ -193,7 +198,7 @@ def _writers(
     def writer(path: Path, bands: Sequence[str], how: Encoding) -> CogWriter:
         place = work / f"{path.stem}.work.tif"
         place.unlink(missing_ok=True)
-        return CogWriter(path, grid, bands, how, work=place)
+        return CogWriter(path, grid, bands, how, work=place, threads=cpus)
 
     assert scene.incidence is not None and scene.state is not None  # noqa: PT018 - for the checker
     return (
@@ -203,14 +208,12 @@ def _writers(
     )
 
 
-def _finish(writers: Sequence[CogWriter], cpus: int) -> None:
+def _finish(writers: Sequence[CogWriter]) -> None:
     """Turn the work files into COGs; none is left if one fails."""
     with ExitStack() as undo:
         for writer in writers:
             undo.callback(writer.path.unlink, missing_ok=True)
-            writer.close()
-        with ThreadPoolExecutor(max(cpus, 1)) as pool:
-            list(pool.map(CogWriter.finish, writers))
+            writer.finish()
         undo.pop_all()
 
 

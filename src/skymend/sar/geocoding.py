@@ -11,13 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
-from skymend.sar.geolocation import HEIGHT, LOOK, RANGE, TIME, TIME_SLOPE, UNDULATION, WIDTH
+from skymend.sar.geolocation import BETA, HEIGHT, LINE, LOOK, SAMPLE, UNDULATION, WIDTH
 from skymend.sar.speckle.compiled import compiled
 
 Doubles = npt.NDArray[np.float64]
-
-_HALF_LIGHT = 149_896_229.0
-_OUTSIDE = np.float32(-1e6)
 
 
 @compiled
@@ -27,13 +24,10 @@ def locate(
     step: int,
     middle: float,
     half: float,
-    timing: Doubles,
-    record_times: Doubles,
-    origins: Doubles,
-    polynomials: Doubles,
+    first_line: float,
+    first_sample: float,
     line: FloatArray,
     sample: FloatArray,
-    away: FloatArray,
     area: FloatArray,
 ) -> None:
     """Compute radar coordinates and illuminated area of every node of a block.
@@ -48,103 +42,54 @@ def locate(
     ----------
     heights : (rows, columns) float32, metres above the geoid, without NaN.
     fields, step, middle, half : see :class:`~skymend.sar.geolocation.Lattice`.
-    timing : (line interval, sample spacing, middle range time or NaN, first line, first sample,
-        slant range subtracted from ``away``).
-    record_times, origins, polynomials : records of ground range.
-    line, sample, away, area : (rows, columns) float32, written: coordinates relative to the
-        first line and sample, slant range, area of the facet (last row and column 0).
+    first_line, first_sample : origin of the coordinates written.
+    line, sample, area : (rows, columns) float32, written; the area of the last row and column
+        is 0.
     """
     rows, columns = heights.shape
-    nodes = fields.shape[2]
-    count = fields.shape[0]
-    row_fields = np.empty((count, nodes))
+    count, _, nodes = fields.shape
+    across = np.empty((nodes, count))
     here = np.empty(count)
     slope = np.empty(count)
-    record = 0
     for i in range(rows):
         node = i // step
         share = (i - node * step) / step
         for k in range(count):
             for j in range(nodes):
-                row_fields[k, j] = fields[k, node, j] * (1 - share) + fields[k, node + 1, j] * share
+                across[j, k] = fields[k, node, j] * (1 - share) + fields[k, node + 1, j] * share
         for j in range(columns):
             if j % step == 0:
                 left = j // step
                 for k in range(count):
-                    here[k] = row_fields[k, left]
-                    slope[k] = (row_fields[k, left + 1] - row_fields[k, left]) / step
+                    here[k] = across[left, k]
+                    slope[k] = (across[left + 1, k] - across[left, k]) / step
             else:
                 for k in range(count):
                     here[k] += slope[k]
             u = (heights[i, j] + here[UNDULATION] - middle) / half
-            t = here[TIME] + u * (here[TIME + 1] + u * here[TIME + 2])
-            r = here[RANGE] + u * (here[RANGE + 1] + u * here[RANGE + 2])
-            record = record_at(record_times, t, record)
-            ground, stretch = to_ground_range(record_times, origins, polynomials, record, t, r)
-            late = 0.0 if math.isnan(timing[2]) else (r / _HALF_LIGHT - timing[2]) / 2
-            line[i, j] = (t - late) / timing[0] - timing[3]
-            sample[i, j] = ground / timing[1] - timing[4]
-            away[i, j] = r - timing[5]
+            y = here[LINE] + u * (here[LINE + 1] + u * here[LINE + 2])
+            x = here[SAMPLE] + u * (here[SAMPLE + 1] + u * here[SAMPLE + 2])
+            line[i, j] = y - first_line
+            sample[i, j] = x - first_sample
+            area[i, j] = 0.0
             if i + 1 < rows and j + 1 < columns:
-                width = here[WIDTH]
-                height = here[HEIGHT]
-                facing = facet_facing(heights, i, j, width, height, here, u)
-                per_beta = here[TIME_SLOPE] / timing[0] * stretch / timing[1]
-                area[i, j] = facing * width * height * per_beta
-            else:
-                area[i, j] = 0.0
+                area[i, j] = facet_area(heights, i, j, here, u)
 
 
 @compiled
-def record_at(times: Doubles, t: float, record: int) -> int:
-    """Return the record of ground range at or before a time, searched from the last one."""
-    last = max(times.shape[0] - 2, 0)
-    while record < last and t >= times[record + 1]:
-        record += 1
-    while record > 0 and t < times[record]:
-        record -= 1
-    return record
-
-
-@compiled
-def to_ground_range(
-    times: Doubles, origins: Doubles, polynomials: Doubles, record: int, t: float, r: float
-) -> tuple[float, float]:
-    """Return ground range in metres, and how fast it grows with slant range.
-
-    Parameters
-    ----------
-    times, origins, polynomials : records, interpolated linearly in time.
-    record : the one at or before time ``t``.
-    r : slant range, metres.
-    """
-    after = min(record + 1, times.shape[0] - 1)
-    w = 0.0
-    if after > record:
-        w = min(max((t - times[record]) / (times[after] - times[record]), 0.0), 1.0)
-    x = r - (origins[record] * (1 - w) + origins[after] * w)
-    ground = 0.0
-    stretch = 0.0
-    for k in range(polynomials.shape[1] - 1, -1, -1):
-        stretch = stretch * x + ground
-        ground = ground * x + polynomials[record, k] * (1 - w) + polynomials[after, k] * w
-    return ground, stretch
-
-
-@compiled
-def facet_facing(
-    heights: FloatArray, i: int, j: int, width: float, height: float, here: Doubles, u: float
-) -> float:
-    """Return ``n . s`` of the facet right below a node, for n of vertical component 1."""
+def facet_area(heights: FloatArray, i: int, j: int, here: Doubles, u: float) -> float:
+    """Return ``A_gamma / A_beta`` of the facet right below a node."""
     h00 = heights[i, j]
     h01 = heights[i, j + 1]
     h10 = heights[i + 1, j]
     h11 = heights[i + 1, j + 1]
-    east = (h01 + h11 - h00 - h10) / (2 * width)
-    north = (h00 + h01 - h10 - h11) / (2 * height)
-    look_east = here[LOOK] + u * here[LOOK + 3]
-    look_north = here[LOOK + 1] + u * here[LOOK + 4]
-    return float(here[LOOK + 2] + u * here[LOOK + 5] - east * look_east - north * look_north)
+    width = here[WIDTH]
+    height = here[HEIGHT]
+    # Area vector: (-dh/dx, -dh/dy, 1) * width * height, of the mean slopes of the four sides.
+    east = (h01 + h11 - h00 - h10) * 0.5 * height * (here[LOOK] + u * here[LOOK + 3])
+    north = (h00 + h01 - h10 - h11) * 0.5 * width * (here[LOOK + 1] + u * here[LOOK + 4])
+    up = width * height * (here[LOOK + 2] + u * here[LOOK + 5])
+    return float((up - east - north) * here[BETA])
 
 
 @compiled

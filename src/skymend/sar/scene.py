@@ -56,6 +56,7 @@ class Slice:
     window : part of the image that is loaded.
     channels : in the order written; empty if the grid does not touch the slice.
     border : where the image has no value; None if not looked for.
+    heading : direction of flight, degrees from north.
     """
 
     product: GrdProduct
@@ -64,6 +65,7 @@ class Slice:
     window: Window
     channels: tuple[Channel, ...]
     border: Border | None
+    heading: float
     facts: dict[str, Any] = field(default_factory=dict)
 
 
@@ -142,7 +144,8 @@ def open_slices(
             _border(products, index, polarisations[0], chain) if chain.remove_border_noise else None
         )
         channels = tuple(_channel(product, p, window, chain) for p in polarisations)
-        slices.append(Slice(product, image, track, window, channels, border, facts))
+        heading = annotation.heading
+        slices.append(Slice(product, image, track, window, channels, border, heading, facts))
     if not slices:
         raise SkipJob("the pass does not touch the area")
     return tuple(slices)

@@ -69,19 +69,18 @@ class Terrain:
             raise _error(path, "heights elsewhere only")
         return cls(path, files, grid, wide, coarse)
 
-    def heights(self, part: Grid) -> tuple[FloatArray, BoolArray]:
+    def heights(self, part: Grid) -> FloatArray:
         """Return heights on a part of the grid, which may reach beyond it.
 
         Returns
         -------
-        heights : (rows, columns) float32 metres; where there is none, that of the nearest node.
-        absent : (rows, columns) boolean, where there was none.
+        (rows, columns) float32 metres; where there is none, that of the nearest node.
         """
         heights = read_heights(self.files, part, resampling="bilinear")
         absent = np.isnan(heights)
         if absent.any():
             heights = _fill(heights, absent)
-        return heights, absent
+        return heights
 
     def relief(self, bounds: tuple[float, float, float, float]) -> tuple[float, float]:
         """Return lowest and highest height around an area, margin included, metres."""

@@ -2,8 +2,8 @@
 
 The terrain is swept away from the sensor, one column or row of the map at a time. Each node
 looks back along the ground to where the line through it meets the column before and takes over,
-interpolated between two nodes there, the height of the shadow's edge and the largest slant range
-so far. Sweeping the other way gives the least slant range beyond. A node lies in *shadow* below
+interpolated between two nodes there, the height of the shadow's edge and the farthest sample
+so far. Sweeping the other way gives the nearest sample beyond. A node lies in *shadow* below
 the shadow's edge, in *layover* where a nearer node has a larger, or a farther node a smaller,
 slant range (G. Schreier, "SAR Geocoding: Data and Systems", 1993).
 """
@@ -20,6 +20,7 @@ from skymend.sar.engine import LAYOVER, SHADOW
 from skymend.sar.speckle.compiled import compiled
 
 _TOLERANCE_M = 0.05
+_TOLERANCE_PX = 0.01
 
 
 def visibility(
@@ -34,7 +35,8 @@ def visibility(
     Parameters
     ----------
     heights : (rows, columns) float32 metres.
-    away : (rows, columns) float32 slant range, metres from any origin.
+    away : (rows, columns) float32, anything that grows with slant range and nothing else along
+        the line of sight: the sample of the image.
     look : (3,) unit vector to the sensor: map east, north, up; one for the block.
     width, height : metres a pixel along columns and rows.
     """
@@ -102,7 +104,7 @@ def sweep_from_sensor(
             reach = largest[low] * (1 - share) + largest[low + 1] * share
             if shadow > heights[i, j] + _TOLERANCE_M:
                 state[i, j] |= SHADOW
-            if reach > away[i, j] + _TOLERANCE_M:
+            if reach > away[i, j] + _TOLERANCE_PX:
                 state[i, j] |= LAYOVER
             new_edge[i] = max(shadow, heights[i, j])
             new_largest[i] = max(reach, away[i, j])
@@ -132,7 +134,7 @@ def sweep_to_sensor(
             low = min(int(at), rows - 2)
             share = np.float32(at - low)
             reach = least[low] * (1 - share) + least[low + 1] * share
-            if reach < away[i, j] - _TOLERANCE_M:
+            if reach < away[i, j] - _TOLERANCE_PX:
                 state[i, j] |= LAYOVER
             new_least[i] = min(reach, away[i, j])
         least, new_least = new_least, least

@@ -203,10 +203,13 @@ class GrdProduct:
         ProductError
             if the measurement is missing, truncated, or not the image the annotation describes.
         """
+        import rasterio
         from rasterio.errors import RasterioError
 
         out = np.empty((window.rows, window.columns), np.uint16)
-        with self._measurement(polarisation) as dataset:
+        # Lines are stored one by one; without direct reading, narrow windows cost whole lines.
+        direct = rasterio.Env(GTIFF_DIRECT_IO="YES")
+        with direct, self._measurement(polarisation) as dataset:
             try:
                 for first in range(0, window.rows, _CHUNK_LINES):
                     last = min(first + _CHUNK_LINES, window.rows)
