@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from skymend.core.encoding import FloatArray
-from skymend.core.grid import Grid
+from skymend.core.grid import Grid, Window
 from skymend.simulate.landscape import BoolArray
 from skymend.simulate.msi import centres
 from skymend.simulate.s1_frame import Frame, place
@@ -190,7 +190,12 @@ def _outside(shape: tuple[int, ...], toward: Doubles) -> BoolArray:
     return np.asarray(out)
 
 
-def beta0(frame: Frame, facets: Facets, gamma0: FloatArray | float) -> FloatArray:
+def beta0(
+    frame: Frame,
+    facets: Facets,
+    gamma0: FloatArray | float,
+    window: Window | None = None,
+) -> FloatArray:
     """Return the beta nought that a radar measures.
 
     A facet scatters ``gamma0 cos(theta) area``; a cell divides what it receives by its own
@@ -199,14 +204,17 @@ def beta0(frame: Frame, facets: Facets, gamma0: FloatArray | float) -> FloatArra
     Parameters
     ----------
     gamma0 : of each facet, linear; or one number for all.
+    window : part of the image wanted, by default all.
 
     Returns
     -------
     (lines, samples) float32, linear; 0 where no facet is seen.
     """
+    part = Window(0, 0, *frame.shape) if window is None else window
     power = np.where(facets.visible, gamma0 * facets.cosine * facets.area, 0)
-    image = spread(facets.line, facets.sample, power, frame.shape)
-    return np.asarray(image / cell_areas(frame)[None], np.float32)
+    line, sample = facets.line - part.row, facets.sample - part.column
+    image = spread(line, sample, power, (part.rows, part.columns))
+    return np.asarray(image / cell_areas(frame, part)[None], np.float32)
 
 
 def spread(line: Doubles, sample: Doubles, power: Doubles, shape: tuple[int, int]) -> Doubles:
@@ -225,10 +233,10 @@ def spread(line: Doubles, sample: Doubles, power: Doubles, shape: tuple[int, int
     return total.reshape(shape)
 
 
-def cell_areas(frame: Frame) -> Doubles:
-    """Return the slant-plane area of the cells of each sample, (samples,) metres squared."""
-    samples = np.arange(frame.shape[1], dtype=np.float64)
-    middle = np.full(samples.shape, frame.shape[0] / 2)
+def cell_areas(frame: Frame, window: Window) -> Doubles:
+    """Return the slant-plane area of a window's cells at each sample, metres squared."""
+    samples = window.column + np.arange(window.columns, dtype=np.float64)
+    middle = np.full(samples.shape, window.row + window.rows / 2)
     edges = [frame.times(middle, samples + half)[1] for half in (-0.5, 0.5)]
     lines = [frame.locate(middle + half, samples) for half in (-0.5, 0.5)]
     return np.asarray((edges[1] - edges[0]) * np.linalg.norm(lines[1] - lines[0], axis=-1))

@@ -46,7 +46,7 @@ class Look:
 
 def ground_margin_px(scenario: Scenario) -> int:
     """Return how much ground around the scenario fills a frame that lies askew on the map."""
-    return FRAME_MARGIN_PX + 60 + int(np.ceil(0.3 * scenario.size_px))
+    return FRAME_MARGIN_PX + 30 + int(np.ceil(0.3 * scenario.size_px))
 
 
 def padded(image: FloatArray, margin_px: int) -> FloatArray:
@@ -230,14 +230,14 @@ def write_wide_elevation(path: Path, scenario: Scenario, *, margin_px: int = 250
     from rasterio.transform import from_origin
     from rasterio.warp import Resampling, reproject
 
-    source_grid = padded_grid(scenario, margin_px)
-    source = padded(landscape(scenario.seed, scenario.size_px).elevation, margin_px)
-    longitude, latitude = outline(source_grid)
+    # Degrees and metres lie askew: the source reaches beyond the corners of what is written.
+    beyond_px = round(1.1 * margin_px) + scenario.size_px // 10 + 20
+    source_grid = padded_grid(scenario, beyond_px)
+    source = padded(landscape(scenario.seed, scenario.size_px).elevation, beyond_px)
+    longitude, latitude = outline(padded_grid(scenario, margin_px))
     step = 1 / 3600
-    # The corners of a UTM square are not those of a lattice of degrees: stay inside.
-    inset = 0.02 * np.array([np.ptp(longitude), np.ptp(latitude)])
-    west, south = np.ceil((np.array([longitude.min(), latitude.min()]) + inset) / step)
-    east, north = np.floor((np.array([longitude.max(), latitude.max()]) - inset) / step)
+    west, south = (np.ceil(a.min() / step) for a in (longitude, latitude))
+    east, north = (np.floor(a.max() / step) for a in (longitude, latitude))
     transform = from_origin((west - 0.5) * step, (north + 0.5) * step, step, step)
     image = np.zeros((int(north - south) + 1, int(east - west) + 1), np.float32)
     reproject(

@@ -32,19 +32,20 @@ class GroundRange:
     Parameters
     ----------
     seconds : (records,) azimuth time.
-    origin : slant range of ground range 0, metres.
+    origin : (records,) slant range of ground range 0, metres.
     to_ground : (records, terms) of ``slant - origin``, lowest power first.
     to_slant : (records, terms) of ground range, to the whole slant range.
     """
 
     seconds: Doubles
-    origin: float
+    origin: Doubles
     to_ground: Doubles
     to_slant: Doubles
 
     def ground(self, seconds: Doubles, slant: Doubles) -> Doubles:
         """Return ground range, metres; terms are interpolated linearly in time."""
-        return self._evaluate(self.to_ground, seconds, slant - self.origin)
+        near = np.interp(seconds, self.seconds, self.origin)
+        return self._evaluate(self.to_ground, seconds, slant - near)
 
     def slant(self, seconds: Doubles, ground: Doubles) -> Doubles:
         """Return slant range, metres."""
@@ -164,7 +165,8 @@ def fit_ground_range(orbit: Orbit, seconds: Doubles, near: float, width_m: float
         ground = np.concatenate([[0.0], np.cumsum(steps)])
         ground_terms.append(_fit(slant - near, ground, degree))
         slant_terms.append(_fit(ground, slant, degree))
-    return GroundRange(seconds, near, np.stack(ground_terms), np.stack(slant_terms))
+    origin = np.full(seconds.shape, near)
+    return GroundRange(seconds, origin, np.stack(ground_terms), np.stack(slant_terms))
 
 
 def _far_range(orbit: Orbit, time: float, near: float, width_m: float) -> float:

@@ -47,7 +47,7 @@ def annotation(part: Slice, polarisation: str, mean: float, deviation: float) ->
     mean, deviation : of the image's numbers.
     """
     start, stop = iso(part.start), iso(part.stop)
-    near = 2 * part.frame.ground_range.origin / SPEED_OF_LIGHT
+    near = 2 * float(part.frame.ground_range.origin[0]) / SPEED_OF_LIGHT
     return node(
         "product",
         header(part, polarisation),
@@ -298,17 +298,16 @@ def _geolocation(part: Slice) -> Node:
 
 def _conversions(part: Slice) -> Node:
     frame, ground = part.frame, part.frame.ground_range
-    near = number(2 * ground.origin / SPEED_OF_LIGHT)
     found = []
-    for seconds, to_ground, to_slant in zip(
-        ground.seconds, ground.to_ground, ground.to_slant, strict=True
+    for seconds, near, to_ground, to_slant in zip(
+        ground.seconds, ground.origin.tolist(), ground.to_ground, ground.to_slant, strict=True
     ):
         found.append(
             node(
                 "coordinateConversion",
                 node("azimuthTime", iso(frame.utc(float(seconds)))),
-                node("slantRangeTime", near),
-                node("sr0", number(ground.origin)),
+                node("slantRangeTime", number(2 * near / SPEED_OF_LIGHT)),
+                node("sr0", number(near)),
                 node("srgrCoefficients", " ".join(map(number, to_ground)), count=len(to_ground)),
                 node("gr0", number(0.0)),
                 node("grsrCoefficients", " ".join(map(number, to_slant)), count=len(to_slant)),
