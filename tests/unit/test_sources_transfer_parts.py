@@ -17,9 +17,9 @@ from skymend.sources.transfer import download as fetch
 from skymend.sources.transfer.answers import Version
 from skymend.sources.transfer.intervals import (
     Interval,
+    dwindling,
     missing,
     rolled_back,
-    split,
     total,
     union,
 )
@@ -107,13 +107,22 @@ def test_intervals_are_sets_of_bytes(have):
 
 
 @given(stretches, st.integers(1, 30))
-def test_rolling_back_and_splitting(have, length):
+def test_rolling_back(have, length):
     kept = rolled_back(have, length)
     assert numbers(kept) <= numbers(have)
     assert all(not numbers(kept) & set(range(i.end - length, i.end)) for i in union(have))
-    pieces = split(Interval(3, 50), length)
-    assert numbers(pieces) == set(range(3, 50))
-    assert all(piece.length <= length for piece in pieces)
+
+
+@given(st.integers(0, 500), st.integers(1, 500), st.integers(1, 8), st.integers(1, 20))
+def test_pieces_dwindle(start, length, workers, smallest):
+    whole = Interval(start, start + length)
+    pieces = list(dwindling(whole, workers, smallest, 3 * smallest))
+    assert union(pieces) == [whole]
+    assert total(pieces) == length
+    sizes = [piece.length for piece in pieces]
+    assert sizes == sorted(sizes, reverse=True)
+    assert max(sizes) <= 3 * smallest
+    assert all(size >= smallest for size in sizes[:-1])
 
 
 def test_validators():
@@ -299,7 +308,7 @@ def test_a_torn_journal_claims_only_what_is_there(cut):
     torn = text[: len(lines[0]) + 1 + cut]
 
     class Stub:
-        journal = type("P", (), {"read_bytes": staticmethod(lambda: torn.encode())})
+        journal = type("P", (), {"read_bytes": staticmethod(torn.encode)})
 
     _, have = Part._read_journal(Stub)
     complete = torn.count("\n") - 1

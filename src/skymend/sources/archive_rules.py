@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import re
 import stat
 import struct
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import IO
 from zipfile import ZipFile, ZipInfo
 
 from skymend.core.errors import ProductError
 
 _LOCAL_HEADER = struct.Struct("<4sHHHHHIIIHH")
+_LONGEST_END = 22 + 0xFFFF
 _HAS_DESCRIPTOR = 0x8
 _ENCRYPTED = 0x1
 _STORED, _DEFLATED = 0, 8
@@ -137,6 +140,7 @@ def check_layout(archive: Path, entries: list[ZipInfo]) -> None:
         if one contradicts it.
     """
     with archive.open("rb") as stream:
+        _check_count(archive, stream, len(entries))
         for entry in entries:
             stream.seek(entry.header_offset)
             raw = stream.read(_LOCAL_HEADER.size)
@@ -145,17 +149,25 @@ def check_layout(archive: Path, entries: list[ZipInfo]) -> None:
                 raise bad(archive, "an intact zip archive", found)
 
 
+def _check_count(archive: Path, stream: IO[bytes], count: int) -> None:
+    """Compare the entries with the number in the end record (APPNOTE, section 4.3.16).
+
+    A damaged size of the directory would otherwise hide members.
+    """
+    stream.seek(-min(archive.stat().st_size, _LONGEST_END), os.SEEK_END)
+    tail = stream.read()
+    (stated,) = struct.unpack_from("<H", tail, tail.rindex(b"PK\x05\x06") + 10)
+    if stated not in (count & 0xFFFF, 0xFFFF):
+        raise bad(archive, f"{stated} members as its end record says", str(count))
+
+
 def _same_header(raw: bytes, entry: ZipInfo) -> bool:
-    (signature, version, flags, method, clock, day, crc, packed, unpacked, _, _) = (
-        _LOCAL_HEADER.unpack(raw)
+    """Compare what good writers never let differ; versions and flags some do."""
+    (signature, _, flags, method, clock, day, crc, packed, unpacked, _, _) = _LOCAL_HEADER.unpack(
+        raw
     )
     year, month, date, hour, minute, second = entry.date_time
-    same = (signature, version, flags, method) == (
-        b"PK\x03\x04",
-        entry.extract_version,
-        entry.flag_bits,
-        entry.compress_type,
-    )
+    same = (signature, method) == (b"PK\x03\x04", entry.compress_type)
     time = (day, clock) == (
         (year - 1980) << 9 | month << 5 | date,
         hour << 11 | minute << 5 | second // 2,

@@ -213,8 +213,7 @@ class _File:
             time.sleep(_POLL_S)
 
     def _complete(self) -> Receipt:
-        self._part.resume(verifiable=verifiable(self._remote))
-        kept = self._part.done
+        held = self._part.resume(verifiable=verifiable(self._remote))
         session = self._session()
         while True:
             size, computed = session.run()
@@ -227,7 +226,7 @@ class _File:
                 session.begin_again(Restart(str(mismatch)))
         self._part.move_to(self._final, size)
         counts = session.counts
-        again = max(0, counts.received + kept - size)
+        again = max(0, counts.received + held - size)
         seconds = time.monotonic() - self._start
         return Receipt(
             self._final, size, verified, again, counts.restarts, seconds, cuts=counts.cuts

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 
@@ -49,10 +49,25 @@ def rolled_back(have: Iterable[Interval], length: int) -> list[Interval]:
     return [Interval(i.start, i.end - length) for i in union(have) if i.length > length]
 
 
-def split(interval: Interval, length: int) -> list[Interval]:
-    """Cut an interval into pieces of at most ``length`` bytes."""
-    starts = range(interval.start, interval.end, length)
-    return [Interval(start, min(start + length, interval.end)) for start in starts]
+def dwindling(interval: Interval, workers: int, smallest: int, largest: int) -> Iterator[Interval]:
+    """Cut an interval into pieces for several workers: large at first, small towards the end.
+
+    Each piece is half a worker's share of what is left (guided self-scheduling), so there are
+    few requests, all workers end at about the same time, and a digest that follows has little
+    left to read when they do.
+
+    Parameters
+    ----------
+    interval : what to cut.
+    workers : how many take pieces.
+    smallest, largest : bounds of a piece, bytes.
+    """
+    position = interval.start
+    while position < interval.end:
+        fair = (interval.end - position) // (2 * workers)
+        end = min(position + min(max(fair, smallest), largest), interval.end)
+        yield Interval(position, end)
+        position = end
 
 
 def total(intervals: Iterable[Interval]) -> int:

@@ -65,24 +65,30 @@ class Part:
         self._descriptor = descriptor
         return True
 
-    def resume(self, *, verifiable: bool) -> None:
+    def resume(self, *, verifiable: bool) -> int:
         """Take over what an earlier process left, less the last MiB of each stretch.
 
         Parameters
         ----------
         verifiable : whether the content will be checked by a digest or CRC.
+
+        Returns
+        -------
+        count : bytes that the earlier process had fetched.
         """
         header, have = self._read_journal()
         size = os.fstat(self._descriptor).st_size
         trusted = header.get("boot") == _boot_id() or verifiable
         whole = not have or have[-1].end <= size
-        if header.get("file") != self._identity() or not trusted or not whole:
+        ours = header.get("file") == self._identity() and header["version"]["ranged"]
+        if not (ours and trusted and whole):
             self.reset()
-            return
+            return total(have)
         self.version = Version(**header["version"])
         kept = rolled_back(have, ROLLBACK)
         self._doubt = [Interval(max(i.start, i.end - ROLLBACK), i.end) for i in have]
         self._begin_journal(kept)
+        return total(have)
 
     def _identity(self) -> dict[str, Any]:
         stated = sorted(str(digest) for digest in self._remote.digests)

@@ -20,7 +20,7 @@ from skymend.sources.transfer.answers import Version
 from skymend.sources.transfer.budget import Budget, Permit
 from skymend.sources.transfer.connections import Connections
 from skymend.sources.transfer.following import Follower
-from skymend.sources.transfer.intervals import Interval, missing, split
+from skymend.sources.transfer.intervals import Interval, dwindling, missing
 from skymend.sources.transfer.ledger import Ledger
 from skymend.sources.transfer.part import Part
 from skymend.sources.transfer.trouble import Busy, Cut, Page, Restart, Stopped
@@ -30,9 +30,8 @@ UNKNOWN = 2**62
 """The end of a body whose length the server does not say."""
 
 _FIRST = 4 * 2**20
-_SMALLEST = 4 * 2**20
+_SMALLEST = 2 * 2**20
 _LARGEST = 32 * 2**20
-_PIECES_EACH = 4
 _TICK_S = 0.1
 _LONGEST_BACKOFF_S = 60.0
 _SHORTEST_PAUSE_S = 0.1
@@ -162,18 +161,13 @@ class Session:
             return [Interval(0, UNKNOWN)]
         version = self.part.version
         if version is None or version.total is None:
-            first = _FIRST if self.remote.size is None else self._piece(self.remote.size)
-            return [Interval(0, first)]
-        return self._gaps(version.total)
+            size = self.remote.size
+            return [Interval(0, _FIRST)] if not size else self._pieces_of(Interval(0, size))[:1]
+        gaps = missing(self.part.have, Interval(0, version.total))
+        return [piece for gap in gaps for piece in self._pieces_of(gap)]
 
-    def _gaps(self, total: int) -> list[Interval]:
-        gaps = missing(self.part.have, Interval(0, total))
-        return [piece for gap in gaps for piece in split(gap, self._piece(total))]
-
-    def _piece(self, total: int) -> int:
-        """Return the size of pieces: a few for each connection, neither tiny nor huge."""
-        fair = total // (self.options.connections * _PIECES_EACH) + 1
-        return min(max(fair, _SMALLEST), _LARGEST)
+    def _pieces_of(self, interval: Interval) -> list[Interval]:
+        return list(dwindling(interval, self.options.connections, _SMALLEST, _LARGEST))
 
     def _supervise(self) -> None:
         while True:
@@ -340,8 +334,7 @@ class Session:
         with self._change:
             if version.ranged and version.total is not None:
                 rest = Interval(min(piece.end, version.total), version.total)
-                pieces = split(rest, self._piece(version.total))
-                self._todo.extend(Errand(i.start, i.end) for i in pieces)
+                self._todo.extend(Errand(i.start, i.end) for i in self._pieces_of(rest))
                 piece.end = min(piece.end, version.total)
             self._change.notify_all()
 
