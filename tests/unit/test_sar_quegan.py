@@ -5,8 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from skymend.core.errors import ConfigError
+from skymend.core.encoding import BACKSCATTER
+from skymend.core.errors import ConfigError, SkipJob
+from skymend.core.grid import Grid
+from skymend.core.raster import read, write_cog
+from skymend.core.step import Artifact, Context, GridParams
 from skymend.sar.quegan import margin, quegan
+from skymend.steps.despeckle import Inputs, Params, run
 
 LOOKS = 4.4
 
@@ -91,3 +96,69 @@ def test_a_block_with_its_margin_is_the_whole():
 def test_wrong_questions_get_a_sentence(arguments, sentence):
     with pytest.raises(ConfigError, match=sentence):
         quegan(**{"stack": np.ones((2, 9, 9), np.float32), **arguments})
+
+
+# The step --------------------------------------------------------------------------------------
+
+GRID = Grid("EPSG:32631", (10.0, 0.0, 300_000.0, 0.0, -10.0, 4_900_000.0), (300, 64))
+
+
+def scene(folder, number, values, *, orbit=22, **facts):
+    """A backscatter scene of one date, as the step radar leaves it."""
+    path = folder / f"{number}.tif"
+    write_cog(path, values, GRID, ("VV", "VH"), BACKSCATTER)
+    return Artifact(
+        key=f"{number:064d}",
+        step="radar",
+        tags={"datetime": f"2021-01-{1 + number:02d}T06:00:00+00:00"},
+        files={"backscatter": path},
+        facts={"convention": "gamma0-flattened", "relative_orbit": orbit, **facts},
+    )
+
+
+def despeckled(tmp_path, target, scenes, **params):
+    out = tmp_path / "out"
+    out.mkdir(exist_ok=True)
+    facts = run(
+        Inputs(target=target, scenes=scenes),
+        Params(grid=GridParams.of(GRID), **params),
+        out,
+        Context(cpus=1, work=tmp_path, final=out),
+    )
+    return read(out / "backscatter.tif"), facts
+
+
+def test_the_step_filters_the_target_with_its_orbit(tmp_path, monkeypatch):
+    power = np.stack([stack(5, GRID.shape, seed)[0] for seed in (0, 1)], axis=1)
+    power[2, :, 40:60] = np.nan
+    dates = [scene(tmp_path, n, values) for n, values in enumerate(power)]
+    other = scene(tmp_path, 9, power[0] * 3, orbit=95)
+    missing = dates[0].model_copy(update={"absent": "outside the swath", "files": {}, "key": "x"})
+    scenes = (dates[4], other, dates[2], missing, dates[3], dates[1], dates[0])
+    filtered, facts = despeckled(tmp_path, dates[1], scenes)
+    in_order = power[[1, 0, 2, 3, 4]]
+    for channel in (0, 1):
+        expected = quegan(in_order[:, channel], 7, dates=[0])[0]
+        np.testing.assert_array_equal(filtered[channel], expected)
+    assert facts["dates"] == 5
+    assert facts["relative_orbit"] == 22
+    # 64 rows a strip instead of one strip: the same bits.
+    monkeypatch.setattr("skymend.steps.despeckle.MEMORY_BYTES", 1)
+    again, _ = despeckled(tmp_path, dates[1], scenes)
+    np.testing.assert_array_equal(again, filtered)
+
+
+def test_a_scene_without_companions_stays_as_it_is(tmp_path):
+    power = np.stack([stack(1, GRID.shape, seed)[0][0] for seed in (0, 1)])
+    filtered, facts = despeckled(tmp_path, scene(tmp_path, 0, power), ())
+    np.testing.assert_allclose(filtered, power, rtol=1e-6)
+    assert facts["dates"] == 1
+
+
+def test_an_absent_target_is_skipped_and_decibel_refused(tmp_path):
+    power = np.stack([stack(1, GRID.shape, seed)[0][0] for seed in (0, 1)])
+    target = scene(tmp_path, 0, power)
+    with pytest.raises(SkipJob, match="outside the swath"):
+        despeckled(tmp_path, target.model_copy(update={"absent": "outside the swath"}), ())
+    with pytest.raises(ConfigError, match="expected linear power, found decibel"):
+        despeckled(tmp_path, scene(tmp_path, 1, power, decibel=True), ())
