@@ -27,7 +27,7 @@ LEAST_SIMILAR = 0.3
 LIKELY = 0.7
 """Share of a true shadow's pixels that are expected to be candidates."""
 
-SAMPLES = 400
+SAMPLES = 200
 """Pixels of an object that are slid: more change the share by less than its noise."""
 
 NEIGHBOURS = 14

@@ -19,7 +19,7 @@ from skymend.core.encoding import FloatArray
 SEED = -0.5
 """Index below which a pixel moves (section 2.3)."""
 
-REACH_M = 100.0
+REACH_M = 60.0
 CIRRUS_SEEN = 100
 """Reflectance x 10000 at 1.38 um of a cloud that needs no parallax to be believed."""
 
@@ -61,8 +61,8 @@ def displacement_index(wide: ShortArray, red_edge: ShortArray, nir: ShortArray) 
 def keep_moving(scene: Scene, cloud: BoolArray, cpus: int) -> BoolArray:
     """Drop what stands still: bright roofs, beaches, rock, snow.
 
-    A cloud pixel stays if a moving pixel of the same cloud lies within 100 m, if it lies more
-    than 100 m inside a cloud that moves somewhere (large decks hold no texture to shift), or if
+    A cloud pixel stays if a moving pixel of the same cloud lies within 60 m, if it lies more
+    than 60 m inside a cloud that moves somewhere (large decks hold no texture to shift), or if
     the cirrus band shows it.
 
     Returns

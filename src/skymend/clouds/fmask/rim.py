@@ -12,7 +12,7 @@ from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-BRIGHT = 0.9
+BRIGHT = 0.94
 """Quantile of the red band over clear ground that an edge must exceed."""
 
 _FEWEST = 100
@@ -30,7 +30,7 @@ def grow_rims(cloud: BoolArray, flags: ByteArray, red: ShortArray, radius: float
     radius : in pixels; clouds reach no further than this.
     """
     near = grow(cloud, radius) & ~cloud & ((flags & VALID) != 0)
-    near &= (flags & (SNOW | CLOUD_LIKE)) != SNOW
+    near &= (flags & SNOW) == 0
     land, water = bright_levels(flags, red)
     water_here = (flags & WATER) != 0
     near &= np.where(water_here, red > water, red > land)

@@ -36,7 +36,7 @@ from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-MATCH_M = 40.0
+MATCH_M = 60.0
 """Clouds are slid at about this pixel size."""
 
 LARGEST_CLOUD_M, LARGEST_SHADE_M = 2000.0, 1000.0
