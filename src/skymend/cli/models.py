@@ -39,12 +39,18 @@ def train(
 
 @models_app.command("list")
 def models_list(
-    folder: Annotated[Path | None, typer.Argument(help="Store or folder of bundles.")] = None,
+    folder: Annotated[
+        str | None, typer.Argument(help="Folder of bundles or store (also s3://).")
+    ] = None,
 ) -> None:
     """List the networks that can be trained, or the bundles below a folder."""
-    from skymend.models.shelf import describe_architectures, describe_bundles
+    from skymend.models.shelf import describe_architectures, describe_bundles, describe_store
 
-    typer.echo(describe_architectures() if folder is None else describe_bundles(folder))
+    if folder is None:
+        typer.echo(describe_architectures())
+    else:
+        there = describe_store(folder) if "://" in folder else describe_bundles(Path(folder))
+        typer.echo(there)
 
 
 @models_app.command("show")

@@ -262,10 +262,13 @@ class S3Store:
 
     def pull(self, folder: str) -> None:
         """Bring side documents (plans, snapshots) of a folder up to date here."""
-        for stored in self.objects.list(f"{folder}/"):
-            found = self.objects.get(stored.path)
+        paths = [stored.path for stored in self.objects.list(f"{folder}/")]
+        for path, found in zip(paths, self._parallel(self.objects.get, paths), strict=True):
             if found is not None:
-                write_text(self.root / stored.path, found.data.decode())
+                write_text(self.root / path, found.data.decode())
+        for copy in (self.root / folder).rglob("*.json"):
+            if copy.relative_to(self.root).as_posix() not in paths:
+                copy.unlink()
 
     def push(self, path: Path) -> None:
         """Upload a side document written below ``root``."""

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from skymend.core.errors import BundleError
 from skymend.core.files import store_errors
+from skymend.core.store import open_store
 from skymend.models.bundle import (
     CARD,
     MAX_CARD_BYTES,
@@ -61,6 +62,22 @@ def describe_bundles(root: Path) -> str:
         for e in list_bundles(root)
     ]
     return "\n".join(lines) or f"no bundle below {root}"
+
+
+def describe_store(uri: str) -> str:
+    """List the bundles that the jobs of a store trained; those on S3 are brought here first.
+
+    Raises
+    ------
+    StoreError
+        if there is no store.
+    """
+    store = open_store(uri)
+    store.check()
+    for record in store.records():
+        if record.step == "train" and record.status == "done":
+            store.bring(record)
+    return describe_bundles(store.root)
 
 
 def describe_architectures() -> str:

@@ -171,7 +171,8 @@ def _graticule(pen: ImageDraw, view: _View) -> None:
             [np.full(181, meridian), (south + north) / 2 + along * (north - south) / 2]
         )
         wrapped = (meridian + 180) % 360 - 180
-        _graticule_line(pen, view, points, f"{abs(wrapped):g}{'E' if wrapped >= 0 else 'W'}", 1)
+        side = "" if abs(wrapped) in {0, 180} else "E" if wrapped > 0 else "W"
+        _graticule_line(pen, view, points, f"{abs(wrapped):g}{side}", 1)
 
 
 def _graticule_line(pen: ImageDraw, view: _View, points: Points, text: str, axis: int) -> None:

@@ -110,7 +110,8 @@ def counted(source: Source, folder: Path) -> Clouds:
         if key is None:
             return stated(candidate, area)
         receipts = source.fetch(candidate.item, [key], folder / candidate.id)
-        return count_classes(receipts[0].path, area)
+        classes = next((r.path for r in receipts if "SCL" in r.path.stem.upper()), receipts[0].path)
+        return count_classes(classes, area)
 
     return count
 
@@ -132,8 +133,9 @@ def count_classes(path: Path, area: Area) -> Cloud | None:
     with open_raster(path) as dataset:
         rows, columns = (min(size, SCENE_CLASS_PX) for size in dataset.shape)
         classes = dataset.read(1, out_shape=(rows, columns))
-        bigger = Affine.scale(dataset.width / columns, dataset.height / rows)
-        transform = dataset.transform * bigger
+        a, b, c, d, e, f = tuple(dataset.transform)[:6]
+        wide, high = dataset.width / columns, dataset.height / rows
+        transform = Affine(a * wide, b * high, c, d * wide, e * high, f)
         project = Transformer.from_crs("EPSG:4326", dataset.crs, always_xy=True).transform
     shape = shapely.transform(shapely.segmentize(area.shape, 0.05), project, interleaved=False)
     inside = geometry_mask([shape], (rows, columns), transform, invert=True)
