@@ -41,6 +41,7 @@ CASES = [
     Case("small", 1000),
     Case("bytes", 300_000, rate=2e6),
     Case("slow", 9 * MIB, rate=4e6),
+    Case("drip", 30_000, rate=500.0, block=100),
     Case("gzip", -1, path="compressed", ranged=False, headers={"Content-Encoding": "gzip"}),
     Case("weak", 9 * MIB, etag='W/"v1"', cuts=[5 * MIB]),
     Case("modified", 9 * MIB, etag=None, modified=OLD, cuts=[5 * MIB]),
@@ -168,7 +169,7 @@ def test_retry_after_as_a_date(url, tmp_path):
 
 def test_retry_after_beyond_the_wall_ends_at_once(url, tmp_path):
     start = time.monotonic()
-    with pytest.raises(RetryableError, match="wait for 36"):
+    with pytest.raises(RetryableError, match="a pause of 36"):
         download(remote(url, "later"), tmp_path, options=FAST)
     assert time.monotonic() - start < 3
 
@@ -249,6 +250,20 @@ def test_many_files_share_the_connections(url, content, tmp_path):
         download_all([remote(url, n) for n in ("gone", *names)], tmp_path / "b", options=FAST)
 
 
+def test_the_first_error_ends_the_others(url, tmp_path):
+    start = time.monotonic()
+    with pytest.raises(ProductError, match="404"):
+        download_all([remote(url, n) for n in ("drip", "bytes", "gone")], tmp_path, options=FAST)
+    assert time.monotonic() - start < 3, "30 s and more would be needed for the first"
+
+
+def test_a_connection_that_drips_is_given_up(url, tmp_path):
+    options = replace(FAST, stall_s=0.2, wall_s=2.5)
+    with pytest.raises(RetryableError, match=r"within 2\.5 s"):
+        download(remote(url, "drip"), tmp_path, options=options)
+    assert len(log(url, "drip")) >= 3
+
+
 def test_progress_has_rate_and_time_left(url, tmp_path):
     moments = []
     options = TransferOptions(connections=1)
@@ -283,7 +298,7 @@ def test_resume_where_the_file_has_changed_begins_again(url, content, tmp_path):
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     file = {"provider": "loopback", "name": "plain.bin", "stated": []}
     header = {"skymend-part": 1, "file": file, "version": version, "boot": boot}
-    lines = [json.dumps(header), f"0 {5 * MIB}", ""]
+    lines = [json.dumps(header), f"0 {5 * MIB} {5 * MIB}", ""]
     part.with_name(f"{part.name}.journal").write_text("\n".join(lines))
     receipt = download(remote(url, "plain"), tmp_path, options=FAST)
     assert receipt.path.read_bytes() == content("plain")

@@ -50,6 +50,7 @@ class Case:
     length: bool = True
     chunked: bool = False
     rate: float = 0.0
+    block: int = 128 * 1024
     token: bool = False
     reset: bool = False
     content_type: str = "application/octet-stream"
@@ -274,7 +275,7 @@ class Handler:
                 data = os.pread(descriptor, last - first, base + first)
                 self.sock.sendall(bytes(byte ^ 0x5A for byte in data))
             elif state.case.rate:
-                self.paced(descriptor, base + first, last - first, state.case.rate)
+                self.paced(descriptor, base + first, last - first, state.case)
             else:
                 self.sendfile(descriptor, base + first, last - first)
 
@@ -304,11 +305,11 @@ class Handler:
                 raise OSError("the file is shorter than its case says")
             offset, count = offset + sent, count - sent
 
-    def paced(self, descriptor: int, offset: int, count: int, rate: float) -> None:
-        """Send at a steady rate of bytes a second."""
-        begin, sent, block = time.monotonic(), 0, 128 * 1024
+    def paced(self, descriptor: int, offset: int, count: int, case: Case) -> None:
+        """Send blocks at a steady rate of bytes a second."""
+        begin, sent, rate = time.monotonic(), 0, case.rate
         while sent < count:
-            step = min(block, count - sent)
+            step = min(case.block, count - sent)
             self.sendfile(descriptor, offset + sent, step)
             sent += step
             ahead = begin + sent / rate - time.monotonic()

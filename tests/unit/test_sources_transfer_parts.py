@@ -303,7 +303,7 @@ def test_after_a_reboot_only_verifiable_parts_are_kept(tmp_path):
 
 @given(st.integers(0, 200))
 def test_a_torn_journal_claims_only_what_is_there(cut):
-    lines = ['{"skymend-part": 1}', *(f"{n * 10} {n * 10 + 10}" for n in range(20))]
+    lines = ['{"skymend-part": 1}', *(f"{n * 10} {n * 10 + 10} 10" for n in range(20))]
     text = "\n".join(lines) + "\n"
     torn = text[: len(lines[0]) + 1 + cut]
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -94,7 +95,8 @@ def download_all(
     """Fetch several files into a folder; parameters and errors as for :func:`download`.
 
     All share ``options.connections``: several files at a time while there are many, several
-    connections for the last ones. The first error ends it; files that are complete stay.
+    connections for the last ones. The first error ends the others too; files that are complete
+    stay, and the parts of the others are continued by the next call.
 
     Returns
     -------
@@ -118,25 +120,33 @@ class _Call:
     def run(self, remotes: tuple[Remote, ...], destination: Path) -> tuple[Receipt, ...]:
         connections = Connections(self.options)
         budget = Budget(self.options.connections, self.ledger)
+        cancelled = threading.Event()
 
         def one(remote: Remote) -> Receipt:
-            return _File(remote, destination, self, connections, budget).fetch()
+            return _File(remote, destination, self, connections, budget, cancelled).fetch()
 
         try:
             if len(remotes) == 1:
                 return (one(remotes[0]),)
-            return self._several(remotes, one)
+            return self._several(remotes, one, cancelled)
         finally:
             connections.close()
 
     def _several(
-        self, remotes: tuple[Remote, ...], one: Callable[[Remote], Receipt]
+        self,
+        remotes: tuple[Remote, ...],
+        one: Callable[[Remote], Receipt],
+        cancelled: threading.Event,
     ) -> tuple[Receipt, ...]:
         with ThreadPoolExecutor(self.options.connections, "download") as pool:
             futures = [pool.submit(one, remote) for remote in remotes]
             try:
+                done, _ = wait(futures, return_when=FIRST_EXCEPTION)
+                for future in done:
+                    future.result()
                 return tuple(future.result() for future in futures)
             except BaseException:
+                cancelled.set()
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
 
@@ -151,6 +161,7 @@ class _File:
         call: _Call,
         connections: Connections,
         budget: Budget,
+        cancelled: threading.Event,
     ) -> None:
         self._remote = remote
         self._call = call
@@ -160,6 +171,7 @@ class _File:
         self._fetcher = Fetcher(self._access, verifiable=verifiable(remote))
         self._connections = connections
         self._budget = budget
+        self._cancelled = cancelled
         self._start = time.monotonic()
         self._wrong: set[str] = set()
 
@@ -245,6 +257,7 @@ class _File:
             call.ledger,
             algorithm(self._remote),
             lambda done, total: call.progress(meter.moment(done, total)),
+            self._cancelled,
         )
 
     def _note_wrong(self, mismatch: Mismatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from skymend.core.errors import ProductError
@@ -16,6 +17,7 @@ from skymend.sources.transfer.trouble import Cut, Restart
 
 _BLOCK = 256 * 2**10
 _NOTE = 2**20
+_SLOWEST = 1024
 
 
 class Fetcher:
@@ -148,12 +150,14 @@ class Fetcher:
         """Move a body into the part, noting every MiB, until it ends or fails."""
         decodes = self._decodes(session, response)
         part, noted = session.part, errand.position
+        pace = _Pace(4 * session.options.stall_s, errand.position)
         try:
             while errand.position < end:
                 data = _read(response.read1, min(_BLOCK, end - errand.position), decodes)
                 session.check()
                 if not data:
                     break
+                pace.check(errand.position)
                 if not part.write(data, errand.position):
                     raise Restart("the part on disk is not what the server sends")
                 errand.position += len(data)
@@ -169,6 +173,29 @@ class Fetcher:
             errand.end = errand.position
         elif errand.position < end:
             raise Cut("the body ended early")
+
+
+class _Pace:
+    """Ends a connection that drips: it never stalls, but would take for ever.
+
+    Parameters
+    ----------
+    window_s : time over which the rate is measured.
+    position : where it begins.
+    """
+
+    def __init__(self, window_s: float, position: int) -> None:
+        self._window_s = window_s
+        self._since, self._from = time.monotonic(), position
+
+    def check(self, position: int) -> None:
+        """Raise :class:`Cut` after a window with less than :data:`_SLOWEST`."""
+        now = time.monotonic()
+        if now - self._since < self._window_s:
+            return
+        if position - self._from < _SLOWEST * (now - self._since):
+            raise Cut(f"less than {_SLOWEST} bytes a second came")
+        self._since, self._from = now, position
 
 
 def _read(read: Any, count: int, decodes: bool) -> bytes:

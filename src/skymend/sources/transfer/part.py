@@ -9,6 +9,7 @@ it is believed only for files whose content is verified in the end.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import os
@@ -106,10 +107,10 @@ class Part:
             return {}, []
         have = []
         for line in lines[1:-1]:
-            numbers = line.split()
-            if len(numbers) != 2 or not all(n.isdigit() for n in numbers):
+            numbers = [int(word) for word in line.split() if word.isdigit()]
+            if len(numbers) != 3 or numbers[1] - numbers[0] != numbers[2]:
                 break
-            have.append(Interval(int(numbers[0]), int(numbers[1])))
+            have.append(Interval(numbers[0], numbers[1]))
         return header, union(have)
 
     def reset(self) -> None:
@@ -148,7 +149,7 @@ class Part:
             "version": asdict(self.version),
             "boot": _boot_id(),
         }
-        lines = [json.dumps(header), *(f"{i.start} {i.end}" for i in have)]
+        lines = [json.dumps(header), *(_line(i) for i in have)]
         with store_errors(self.journal):
             self._close_log()
             fresh = self.journal.with_name(f"{self.journal.name}.new")
@@ -184,7 +185,7 @@ class Part:
         with self._lock, store_errors(self.journal):
             self._have = union([*self._have, stretch])
             if self._log >= 0:
-                os.write(self._log, f"{stretch.start} {stretch.end}\n".encode())
+                os.write(self._log, f"{_line(stretch)}\n".encode())
 
     @property
     def have(self) -> list[Interval]:
@@ -238,6 +239,11 @@ class Part:
             self._log = -1
 
 
+def _line(stretch: Interval) -> str:
+    """Return a line of the journal; its length proves that it was not put together from two."""
+    return f"{stretch.start} {stretch.end} {stretch.length}"
+
+
 def _move(part: Path, final: Path) -> None:
     final.parent.mkdir(parents=True, exist_ok=True)
     if part.parent.stat().st_dev == final.parent.stat().st_dev:
@@ -257,9 +263,13 @@ def _move(part: Path, final: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    """Flush the entry of a file; some network filesystems have nothing to flush, and say so."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
     finally:
         os.close(descriptor)
 

@@ -67,6 +67,7 @@ class Session:
     connections, budget, options, ledger : as given to the download.
     algorithm : of the digest to compute on the way; None computes none.
     tick : called with the bytes here and in all, ten times a second.
+    cancelled : set by another thread to end the download.
     """
 
     def __init__(
@@ -80,6 +81,7 @@ class Session:
         ledger: Ledger | None,
         algorithm: str | None,
         tick: Callable[[int, int | None], None],
+        cancelled: threading.Event,
     ) -> None:
         self.remote = remote
         self.part = part
@@ -94,6 +96,7 @@ class Session:
         self._ledger = ledger
         self._algorithm = algorithm
         self._tick = tick
+        self._cancelled = cancelled
         self._change = threading.Condition()
         self._todo: deque[Errand] = deque()
         self._workers: set[threading.Thread] = set()
@@ -109,6 +112,8 @@ class Session:
         ------
         SkymendError
             if it cannot be completed; the part stays.
+        Stopped
+            if it was cancelled.
         """
         while True:
             try:
@@ -174,6 +179,8 @@ class Session:
             with self._change:
                 if self._end is not None or not (self._workers or self._todo):
                     return
+            if self._cancelled.is_set():
+                raise Stopped
             if time.monotonic() >= self.deadline:
                 raise self._gives_up("the wall timeout")
             self._grow()
@@ -265,7 +272,7 @@ class Session:
             if wait <= 0:
                 return
             if time.monotonic() + wait > self.deadline:
-                raise self._gives_up(f"to be asked to wait for {wait:.0f} s")
+                raise self._gives_up(f"a pause of {wait:.0f} s before the next request")
             with self._change:
                 self._change.wait(min(wait, _TICK_S))
 
@@ -363,7 +370,7 @@ class Session:
             )
         return RetryableError(
             where=self.remote.public_url,
-            expected=f"the whole file within {self.options.wall_s:.0f} s and "
+            expected=f"the whole file within {self.options.wall_s:g} s and "
             f"{self.options.attempts} attempts in a row",
             found=found,
             fix="run again later; what has come is kept",
