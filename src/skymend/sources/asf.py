@@ -20,6 +20,7 @@ from skymend.sources import aws, naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
+from skymend.sources.outlines import outlines, touching
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -73,7 +74,9 @@ class Asf:
         require_collection(self.name, collection, self.collections())
         if collection in _FOLDERS:
             return naming.collect(self._orbits(collection, period, filters), filters)
-        return naming.collect(self._scenes(collection, area, period, filters), filters)
+        places = [None] if area is None else outlines(area)
+        found = (s for place in places for s in self._scenes(collection, place, period, filters))
+        return naming.collect(touching(found, area), filters)
 
     def fetch(
         self,
@@ -113,10 +116,10 @@ class Asf:
         return tuple(findings)
 
     def _scenes(
-        self, collection: str, area: Area | None, period: Period | None, filters: Filters
+        self, collection: str, place: str | None, period: Period | None, filters: Filters
     ) -> Iterator[pystac.Item]:
         """Walk back in time: the API gives the newest ``maxResults`` and has no pages."""
-        query = {**_query(collection, area, filters), "maxResults": str(PAGE)}
+        query = {**_query(collection, place, filters), "maxResults": str(PAGE)}
         if period is not None:
             query["start"], query["end"] = map(timestamp, period)
         seen: set[str] = set()
@@ -163,7 +166,7 @@ class Asf:
 
 
 def _query(
-    collection: str, area: Area | None = None, filters: Filters | None = None
+    collection: str, place: str | None = None, filters: Filters | None = None
 ) -> dict[str, str]:
     query = {
         "dataset": "SENTINEL-1",
@@ -171,8 +174,8 @@ def _query(
         "beamMode": "IW",
         "output": "geojson",
     }
-    if area is not None:
-        query["intersectsWith"] = area.wkt
+    if place is not None:
+        query["intersectsWith"] = place
     if filters is not None and filters.relative_orbit is not None:
         query["relativeOrbit"] = str(filters.relative_orbit)
     if filters is not None and filters.orbit_direction is not None:

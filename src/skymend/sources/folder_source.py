@@ -18,6 +18,7 @@ from skymend.core.files import store_errors
 from skymend.core.product import Product
 from skymend.sources import listing, local, naming
 from skymend.sources.fetching import unpacked
+from skymend.sources.outlines import touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 from skymend.sources.s3_bucket import folder_of
 
@@ -54,7 +55,7 @@ class FolderSource:
         """Find products below the folder (see :class:`skymend.sources.protocol.Source`)."""
         require_collection(self.name, collection, self.collections())
         if collection in _KINDS:
-            items = self._known(collection, area, period)
+            items = touching(self._known(collection, period), area)
         else:
             items = listing.items(self._entries(), collection, self.name, area, period)
         return naming.collect(items, filters)
@@ -82,11 +83,7 @@ class FolderSource:
             return (Finding(self.name, False, str(error)),)
         return (Finding(self.name, True, f"{root} can be read"),)
 
-    def _known(
-        self, collection: str, area: Area | None, period: Period | None
-    ) -> Iterator[pystac.Item]:
-        from shapely.geometry import shape
-
+    def _known(self, collection: str, period: Period | None) -> Iterator[pystac.Item]:
         found = local.search(
             _KINDS[collection],
             self._root(),
@@ -98,9 +95,7 @@ class FolderSource:
         for product in found.products:
             if period is not None and not period[0] <= product.time <= period[1]:
                 continue
-            item = self._item(product, collection)
-            if area is None or item.geometry is None or area.intersects(shape(item.geometry)):
-                yield item
+            yield self._item(product, collection)
 
     def _item(self, product: Product, collection: str) -> pystac.Item:
         tags = product.tags

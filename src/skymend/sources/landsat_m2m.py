@@ -21,6 +21,7 @@ from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door
 from skymend.sources.m2m import M2M, URL
+from skymend.sources.outlines import touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 from skymend.sources.tarballs import untar
 
@@ -66,9 +67,9 @@ class LandsatM2M:
             for dataset in _datasets(collection, filters)
             for scene in _scene_filters(area, period, filters)
             for item in self._items(dataset, scene, collection)
-            if _within(item, area, period)
+            if _within(item, period)
         )
-        return naming.collect(found, filters)
+        return naming.collect(touching(found, area), filters)
 
     def fetch(
         self,
@@ -195,16 +196,13 @@ def _scene_filters(
         yield {**scene, "spatialFilter": polygon}
 
 
-def _within(item: pystac.Item, area: Area | None, period: Period | None) -> bool:
+def _within(item: pystac.Item, period: Period | None) -> bool:
     """Tell whether an item answers; a time known only to the day counts with the whole day."""
-    from shapely.geometry import shape
-
-    if period is not None and item.datetime is not None:
-        by_day = item.properties.get("m2m:day_only", False)
-        last = item.datetime + timedelta(days=1 if by_day else 0)
-        if last < period[0] or item.datetime > period[1]:
-            return False
-    return area is None or item.geometry is None or area.intersects(shape(item.geometry))
+    if period is None:
+        return True
+    by_day = item.properties.get("m2m:day_only", False)
+    last = item.datetime + timedelta(days=1 if by_day else 0)
+    return bool(period[0] <= last and item.datetime <= period[1])
 
 
 def _item(data: Any, number: int, dataset: str, collection: str, where: str) -> pystac.Item:

@@ -17,6 +17,7 @@ from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
 from skymend.sources import naming
 from skymend.sources.fetching import multihash
+from skymend.sources.outlines import touching
 from skymend.sources.protocol import Period
 
 if TYPE_CHECKING:
@@ -59,13 +60,10 @@ def items(
     period: Period | None,
 ) -> Iterator[pystac.Item]:
     """Yield the products of a collection among files, those of area and period."""
-    from shapely.geometry import shape
-
-    for name, files in _products(entries, collection).items():
-        item = _item(name, files, collection, provider)
-        if period is not None and not period[0] <= item.datetime <= period[1]:
-            continue
-        if area is None or item.geometry is None or area.intersects(shape(item.geometry)):
+    products = _products(entries, collection).items()
+    found = (_item(name, files, collection, provider) for name, files in products)
+    for item in touching(found, area):
+        if period is None or period[0] <= item.datetime <= period[1]:
             yield item
 
 

@@ -16,6 +16,7 @@ from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
+from skymend.sources.outlines import outlines, touching
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -63,8 +64,10 @@ class Sara:
     ) -> pystac.ItemCollection:
         """Find items (see :class:`skymend.sources.protocol.Source`)."""
         require_collection(self.name, collection, self.collections())
-        found = self._items(collection, _query(collection, area, period, filters))
-        return naming.collect(found, filters)
+        places = [None] if area is None else outlines(area)
+        queries = [_query(collection, place, period, filters) for place in places]
+        found = (item for query in queries for item in self._items(collection, query))
+        return naming.collect(touching(found, area), filters)
 
     def fetch(
         self,
@@ -109,11 +112,11 @@ class Sara:
 
 
 def _query(
-    collection: str, area: Area | None, period: Period | None, filters: Filters
+    collection: str, place: str | None, period: Period | None, filters: Filters
 ) -> dict[str, str]:
     query = {**_COLLECTIONS[collection][1], "maxRecords": str(PAGE)}
-    if area is not None:
-        query["geometry"] = area.wkt
+    if place is not None:
+        query["geometry"] = place
     if period is not None:
         query["startDate"], query["completionDate"] = map(timestamp, period)
     if filters.orbit_direction is not None:
