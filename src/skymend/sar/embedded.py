@@ -22,11 +22,11 @@ from skymend.core.encoding import BACKSCATTER, INCIDENCE, Encoding
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid, Window
 from skymend.core.raster import CogWriter
-from skymend.products.sentinel1 import GrdProduct
 from skymend.sar.block import Block, Recipe, channel_samples, process_block
 from skymend.sar.engine import BackscatterScene, Chain
 from skymend.sar.geoid import Geoid, read_geoid
-from skymend.sar.scene import Slice, choose_polarisations, open_pass, open_slices, radar_coordinates
+from skymend.sar.passes import Pass, open_pass
+from skymend.sar.scene import Slice, open_slices, radar_coordinates
 from skymend.sar.speckle import bright_threshold
 from skymend.sar.terrain import Terrain
 
@@ -73,14 +73,12 @@ class EmbeddedEngine:
         cpus: int = 1,
     ) -> BackscatterScene:
         """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`."""
-        opened = open_pass(products)
-        polarisations = choose_polarisations(opened, chain)
+        track = open_pass(products, chain.polarisations)
         undulation = read_geoid(geoid)
         refine = _refinement(grid)
         terrain = Terrain.open(dem, grid.at_resolution(grid.resolution / refine))
         slices = open_slices(
-            opened,
-            polarisations,
+            track,
             grid,
             _height_range(terrain, undulation),
             chain,
@@ -90,8 +88,8 @@ class EmbeddedEngine:
         sea = terrain.demand_cover(_imaged(slices, terrain, grid))
         bright = _bright(slices) if chain.speckle == "lee-sigma" else ()
         recipe = Recipe(slices, terrain, undulation, chain, grid, refine, bright)
-        scene, valid = self._write(recipe, polarisations, out, work, cpus)
-        facts = _facts(opened, recipe, polarisations, valid, sea)
+        scene, valid = self._write(recipe, track.channels, out, work, cpus)
+        facts = _facts(track, recipe, valid, sea)
         return BackscatterScene(scene.backscatter, scene.incidence, scene.state, facts)
 
     def _write(
@@ -223,9 +221,8 @@ def _decibel(power: Any) -> Any:
 
 
 def _facts(
-    products: Sequence[GrdProduct],
+    track: Pass,
     recipe: Recipe,
-    polarisations: Sequence[str],
     valid: float,
     sea: float,
 ) -> dict[str, Any]:
@@ -233,7 +230,7 @@ def _facts(
     used = recipe.slices
     noise = [c.radiometry.noise for s in used for c in s.channels]
     layouts = sorted({n.layout for n in noise if n is not None})
-    first = products[0]
+    first = track.first
     return {
         "engine": "embedded",
         "valid_share": round(valid, 6),
@@ -243,7 +240,7 @@ def _facts(
         "platform": first.platform,
         "datetime": used[0].product.time.isoformat(),
         "products": [s.product.id for s in used],
-        "polarisations": list(polarisations),
+        "polarisations": list(track.channels),
         "ipf": sorted({s.product.ipf for s in used}),
         "orbit": sorted({s.facts["orbit"] for s in used}),
         "orbit_file": sorted({s.facts["orbit_file"] for s in used}),

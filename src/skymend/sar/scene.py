@@ -5,22 +5,22 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from skymend.core.errors import ConfigError, SkipJob
+from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid, Window
-from skymend.products.sentinel1 import GrdProduct, Noise, open_grd
+from skymend.products.sentinel1 import GrdProduct, Noise
 from skymend.sar.border import Border, Seams, find_border
 from skymend.sar.calibration import Radiometry
 from skymend.sar.doppler import to_earth_fixed, zero_doppler
 from skymend.sar.engine import Chain
 from skymend.sar.geolocation import RadarImage, track_of
 from skymend.sar.orbit import Track, choose_orbit
+from skymend.sar.passes import Pass
 
 _log = logging.getLogger(__name__)
 
@@ -29,7 +29,6 @@ GUARD_LINES = 400
 
 _PROBE_M = 2_000.0
 _JOINED_S = 0.5
-_LONGEST_PASS = timedelta(minutes=20)
 _CONVENTION = {
     "gamma0-flattened": "beta0",
     "gamma0": "gamma0",
@@ -69,46 +68,8 @@ class Slice:
     facts: dict[str, Any] = field(default_factory=dict)
 
 
-def open_pass(paths: Sequence[Path]) -> tuple[GrdProduct, ...]:
-    """Open the slices of one pass, in order of time.
-
-    Raises
-    ------
-    ConfigError
-        if there is none, or they are not of one pass.
-    """
-    products = sorted((open_grd(Path(p)) for p in paths), key=lambda p: p.time)
-    if not products:
-        raise _not_one_pass("no product")
-    first = products[0]
-    for other in products[1:]:
-        if other.platform != first.platform or other.time - first.time > _LONGEST_PASS:
-            raise _not_one_pass(f"{first.id} and {other.id}")
-        if other.direction != first.direction:
-            raise _not_one_pass(f"a {first.direction} and a {other.direction} one")
-    return tuple(products)
-
-
-def _not_one_pass(found: str) -> ConfigError:
-    return ConfigError(
-        where="products",
-        expected="the slices of one pass of one satellite",
-        found=found,
-        fix="process each pass by itself",
-    )
-
-
-def choose_polarisations(products: Sequence[GrdProduct], chain: Chain) -> tuple[str, ...]:
-    """Return the channels to process: those asked for, else those all slices have."""
-    if chain.polarisations:
-        return chain.polarisations
-    common = [p for p in products[0].polarisations if all(p in q.polarisations for q in products)]
-    return tuple(common)
-
-
 def open_slices(
-    products: Sequence[GrdProduct],
-    polarisations: Sequence[str],
+    track: Pass,
     grid: Grid,
     heights: tuple[float, float],
     chain: Chain,
@@ -130,13 +91,14 @@ def open_slices(
         if no slice touches the grid.
     """
     slices = []
+    products, polarisations = track.slices, track.channels
     for index, product in enumerate(products):
         product.demand(polarisations)
         annotation = product.annotation(polarisations[0])
         image = RadarImage.of(annotation, residual_bistatic=residual_bistatic)
         states = choose_orbit(orbit, product, polarisations[0])
-        track = track_of(states, annotation)
-        window = _needed(image, track, grid, heights)
+        orbit_track = track_of(states, annotation)
+        window = _needed(image, orbit_track, grid, heights)
         if window is None:
             continue
         facts = {"orbit": states.source, "orbit_file": states.name}
@@ -145,7 +107,7 @@ def open_slices(
         )
         channels = tuple(_channel(product, p, window, chain) for p in polarisations)
         heading = annotation.heading
-        slices.append(Slice(product, image, track, window, channels, border, heading, facts))
+        slices.append(Slice(product, image, orbit_track, window, channels, border, heading, facts))
     if not slices:
         raise SkipJob("the pass does not touch the area")
     return tuple(slices)

@@ -1,0 +1,193 @@
+"""The plain door: one product, or the slices of one pass, to backscatter in a folder."""
+
+from __future__ import annotations
+
+import math
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from skymend.core.encoding import Encoding
+from skymend.core.errors import ConfigError
+from skymend.core.files import write_json
+from skymend.core.grid import Grid
+from skymend.core.raster import CogWriter, describe, read
+from skymend.products.strips import strips
+from skymend.sar.engine import BackscatterScene, Chain
+from skymend.sar.engines import open_engine
+from skymend.sar.naming import s1tiling_name
+from skymend.sar.passes import open_pass
+
+FACTS = "backscatter.json"
+
+_POWER = Encoding("backscatter", "float32", 1.0, 0.0, "1")
+_MAX_PIXELS = 2_000_000_000
+
+
+def backscatter(
+    products: Sequence[Path] | Path,
+    output: Path,
+    *,
+    dem: Path,
+    grid: str | Grid | None = None,
+    epsg: int | None = None,
+    resolution: float | None = None,
+    bounds: tuple[float, float, float, float] | None = None,
+    orbit: Path | None = None,
+    geoid: Path | None = None,
+    engine: str = "embedded",
+    chain: Chain | None = None,
+    s1tiling_names: bool = False,
+    cpus: int = 1,
+) -> BackscatterScene:
+    """Make backscatter from Sentinel-1 GRD.
+
+    Parameters
+    ----------
+    products : one IW GRD folder or zip, or the slices of one pass.
+    output : folder; made if it is not there. ``backscatter.tif``, ``incidence.tif``,
+        ``state.tif`` and ``backscatter.json`` (how they were made) appear in it.
+    dem : GeoTIFF or folder of them, heights above the geoid, 20 km around the area.
+    grid : a Sentinel-2 tile such as ``31TCJ``, or a grid; the tile under the middle of the first
+        slice when neither this nor ``epsg`` is given.
+    epsg, resolution, bounds : instead of a tile: CRS, pixel size (10 when None) and left,
+        bottom, right, top in that CRS, widened to whole pixels.
+    orbit : EOF file or folder of them; else the annotation's orbit.
+    geoid : undulation grid; EGM96 when None.
+    engine : ``embedded``, ``snap``, ``s1tiling`` or ``otb``.
+    chain : what is done to the pixels.
+    s1tiling_names : write a GeoTIFF for each channel, named as S1Tiling names it, as well.
+
+    Raises
+    ------
+    ConfigError
+        if options contradict each other.
+    ProductError
+        if a product, the DEM or the orbit file is unfit.
+    SkipJob
+        if the pass does not touch the area.
+    """
+    paths = [Path(products)] if isinstance(products, str | Path) else [Path(p) for p in products]
+    steps = chain or Chain()
+    where = _grid(paths, grid, epsg, resolution, bounds)
+    output.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as work:
+        scene = open_engine(engine).process(
+            paths,
+            where,
+            dem,
+            output,
+            chain=steps,
+            orbit=orbit,
+            geoid=geoid,
+            work=Path(work),
+            cpus=cpus,
+        )
+    if s1tiling_names:
+        write_s1tiling(scene, paths, steps, output, _tile_name(grid))
+    write_json(output / FACTS, dict(scene.facts))
+    return scene
+
+
+def _grid(
+    paths: Sequence[Path],
+    grid: str | Grid | None,
+    epsg: int | None,
+    resolution: float | None,
+    bounds: tuple[float, float, float, float] | None,
+) -> Grid:
+    if (grid is not None) == (epsg is not None) and grid is not None:
+        raise _conflict("either a tile or an EPSG code", "both")
+    if epsg is not None:
+        if bounds is None:
+            raise _conflict("bounds (left, bottom, right, top) beside the EPSG code", "none")
+        return grid_of_bounds(epsg, resolution, bounds)
+    if bounds is not None:
+        raise _conflict("an EPSG code beside the bounds", "none")
+    if isinstance(grid, Grid):
+        return grid
+    return Grid.from_mgrs(grid or middle_tile(paths), resolution or 10.0)
+
+
+def _conflict(expected: str, found: str) -> ConfigError:
+    return ConfigError(
+        where="grid",
+        expected=expected,
+        found=found,
+        fix="give --grid 31TCJ, or --epsg N --resolution 10 --bounds LEFT BOTTOM RIGHT TOP",
+    )
+
+
+def grid_of_bounds(
+    epsg: int, resolution: float | None, bounds: tuple[float, float, float, float]
+) -> Grid:
+    """Return the grid of whole pixels that covers bounds; edges are multiples of the pixel size.
+
+    Raises
+    ------
+    ConfigError
+        if bounds are empty or the CRS unknown, or the grid would be immense.
+    """
+    from pyproj import CRS
+    from pyproj.exceptions import CRSError
+
+    try:
+        geographic = CRS.from_epsg(epsg).is_geographic
+    except CRSError:
+        raise _conflict("an EPSG code", str(epsg)) from None
+    size = resolution or (10 / 111_320 if geographic else 10.0)
+    left, bottom, right, top = bounds
+    finite = all(math.isfinite(v) for v in (*bounds, size))
+    if not finite or size <= 0 or right <= left or top <= bottom:
+        raise _conflict("left < right, bottom < top and a pixel size above 0", f"{bounds}, {size}")
+    west, south = math.floor(left / size + 1e-6), math.floor(bottom / size + 1e-6)
+    east, north = math.ceil(right / size - 1e-6), math.ceil(top / size - 1e-6)
+    if (east - west) * (north - south) > _MAX_PIXELS:
+        raise _conflict(f"at most {_MAX_PIXELS:.0e} pixels", f"{east - west} x {north - south}")
+    transform = (size, 0.0, west * size, 0.0, -size, north * size)
+    return Grid(f"EPSG:{epsg}", transform, (north - south, east - west))
+
+
+def middle_tile(paths: Sequence[Path]) -> str:
+    """Return the Sentinel-2 tile under the middle of the first slice."""
+    track = open_pass(paths, ())
+    points = track.first.annotation(track.channels[0]).geolocation
+    middle = points.line.size // 2
+    return Grid.mgrs_at(float(points.longitude[middle]), float(points.latitude[middle]))
+
+
+def _tile_name(grid: str | Grid | None) -> str:
+    if isinstance(grid, str):
+        return grid.removeprefix("T")
+    raise _conflict("a tile: files of S1Tiling are named after it", "another grid")
+
+
+def write_s1tiling(
+    scene: BackscatterScene, paths: Sequence[Path], chain: Chain, folder: Path, tile: str
+) -> tuple[Path, ...]:
+    """Write each channel as S1Tiling does: ``folder/TILE/s1a_TILE_vv_DES_139_....tif``.
+
+    Values are linear power with 0 as nodata.
+
+    Raises
+    ------
+    ConfigError
+        if the scene is in decibels, which those files never are.
+    """
+    if chain.decibel:
+        raise _conflict("linear power in files named as S1Tiling names them", "decibels")
+    bands = describe(scene.backscatter).bands
+    track = open_pass(paths, bands)
+    grid = describe(scene.backscatter).grid
+    (folder / tile).mkdir(exist_ok=True)
+    written = []
+    for band in bands:
+        path = folder / tile / s1tiling_name(track, tile, band, chain.convention)
+        with CogWriter(path, grid, (band.lower(),), _POWER) as writer:
+            for window, _ in strips(grid):
+                power = read(scene.backscatter, bands=(band,), window=window)
+                writer.write_stored(np.nan_to_num(power, nan=0.0), window)
+        written.append(path)
+    return tuple(written)
