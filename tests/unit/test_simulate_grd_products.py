@@ -17,8 +17,10 @@ from skymend.products.sentinel1 import open_grd
 from skymend.simulate import tiny, write
 from skymend.simulate.made_scene import frame_of, made_scene, noise_in, table_in
 from skymend.simulate.radar_series import (
-    backscatter_images,
-    look_at,
+    area_of,
+    flattened,
+    survey_of,
+    terrain_of,
     write_pass_grd,
     write_wide_elevation,
 )
@@ -27,6 +29,7 @@ from skymend.simulate.s1_orbit import (
     zero_doppler,
 )
 from skymend.simulate.safe_s1_tables import BETA_NOUGHT
+from skymend.simulate.terrain_grd import images_of, look_over
 
 GEOID_M = 48.0
 ROME = "S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
@@ -59,8 +62,9 @@ def test_the_slices_are_read_and_join(products, scenario):
 
 def test_numbers_hold_the_facets_backscatter(products, scenario):
     acquisition = scenario.radar_passes()[0]
-    seen = look_at(scenario, acquisition, GEOID_M)
-    truth = backscatter_images(scenario, acquisition, seen)
+    terrain = terrain_of(scenario, GEOID_M)
+    seen = look_over(area_of(scenario), terrain, survey_of(acquisition))
+    truth = images_of(seen.frame, terrain, flattened(scenario, acquisition))
     first_line = 0
     for path in products:
         product = open_grd(path)

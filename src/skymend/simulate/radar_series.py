@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,37 +9,15 @@ import numpy as np
 
 from skymend.core.encoding import FloatArray
 from skymend.core.grid import Grid, Window
-from skymend.simulate.facets import Terrain, beta0, facets_of, finer
-from skymend.simulate.landscape import BoolArray, landscape
+from skymend.simulate.facets import Terrain
+from skymend.simulate.landscape import landscape
 from skymend.simulate.radar import POLARISATIONS, gamma0
-from skymend.simulate.s1_frame import Frame, corners_of, frame_over
-from skymend.simulate.s1_orbit import CircularOrbit, Doubles, orbit_over
-from skymend.simulate.s1_product import Slice
-from skymend.simulate.s1_signal import digital_numbers, speckle
-from skymend.simulate.safe_s1 import write_grd
-from skymend.simulate.safe_s1_tables import BETA_NOUGHT, noise_power, tables_of
+from skymend.simulate.s1_orbit import Doubles
 from skymend.simulate.scenario import Pass, Scenario
+from skymend.simulate.terrain_grd import Survey, outline, write_terrain_grd
 
-NOISE = {"VV": 10**-2.4, "VH": 10**-2.6}
-"""Noise-equivalent sigma nought of the middle of a sub-swath, linear."""
 FRAME_MARGIN_PX = 40
 """Ground around the scenario that the image holds, pixels of 10 m."""
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a pass sees a scenario: the frame, and the terrain with its margin.
-
-    Parameters
-    ----------
-    frame : of the whole pass over the area.
-    orbit : of the satellite.
-    terrain : at 10 m, heights above the ellipsoid.
-    """
-
-    frame: Frame
-    orbit: CircularOrbit
-    terrain: Terrain
 
 
 def ground_margin_px(scenario: Scenario) -> int:
@@ -61,24 +37,20 @@ def padded_grid(scenario: Scenario, margin_px: int) -> Grid:
     return scenario.grid.crop(around)
 
 
-def outline(grid: Grid) -> tuple[Doubles, Doubles]:
-    """Return longitude and latitude of points along the edge of a grid."""
-    from rasterio.warp import transform
-
-    left, bottom, right, top = grid.bounds
-    share = np.linspace(0, 1, 9)
-    x = np.concatenate([left + share * (right - left)] * 2 + [np.full(9, left), np.full(9, right)])
-    y = np.concatenate(
-        [np.full(9, top), np.full(9, bottom)] + [bottom + share * (top - bottom)] * 2
+def survey_of(acquisition: Pass, *, slices: int = 2, ipf: str = "003.31") -> Survey:
+    """Return a pass of the scenario as a survey of Sentinel-1A."""
+    return Survey(
+        time=acquisition.time,
+        incidence_degrees=acquisition.orbit.incidence_degrees,
+        direction=acquisition.orbit.direction,
+        relative_orbit=acquisition.orbit.relative_orbit,
+        slices=slices,
+        ipf=ipf,
     )
-    longitude, latitude = transform(grid.crs, "EPSG:4326", x.tolist(), y.tolist())[:2]
-    return np.asarray(longitude), np.asarray(latitude)
 
 
-def look_at(
-    scenario: Scenario, acquisition: Pass, undulation: Doubles | float | None = None
-) -> Look:
-    """Return how a pass sees the scenario.
+def terrain_of(scenario: Scenario, undulation: Doubles | float | None = None) -> Terrain:
+    """Return the scenario's ground with mirrored ground around it, above the ellipsoid.
 
     Parameters
     ----------
@@ -92,19 +64,21 @@ def look_at(
     """
     margin_px = ground_margin_px(scenario)
     grid = padded_grid(scenario, margin_px)
-    land = landscape(scenario.seed, scenario.size_px)
+    elevation = padded(landscape(scenario.seed, scenario.size_px).elevation, margin_px)
     lift = geoid_over(grid) if undulation is None else undulation
-    height = padded(land.elevation, margin_px).astype(np.float64) + lift
-    longitude, latitude = outline(padded_grid(scenario, FRAME_MARGIN_PX))
-    orbit = orbit_over(
-        float(latitude.mean()),
-        float(longitude.mean()),
-        acquisition.orbit.incidence_degrees,
-        acquisition.orbit.direction,
-    )
-    corners = corners_of(longitude, latitude, (float(height.min()), float(height.max())))
-    frame = frame_over(orbit, acquisition.time, corners, margin_m=0.0)
-    return Look(frame, orbit, Terrain(grid, height))
+    return Terrain(grid, elevation.astype(np.float64) + lift)
+
+
+def flattened(scenario: Scenario, acquisition: Pass) -> dict[str, FloatArray]:
+    """Return the true flattened backscatter of a pass on the terrain's grid, linear."""
+    margin_px = ground_margin_px(scenario)
+    images = gamma0(scenario, acquisition)
+    return {p: padded(i, margin_px) for p, i in zip(POLARISATIONS, images, strict=True)}
+
+
+def area_of(scenario: Scenario) -> Grid:
+    """Return what the images of a scenario hold: its grid and some ground around it."""
+    return padded_grid(scenario, FRAME_MARGIN_PX)
 
 
 def geoid_over(grid: Grid) -> Doubles:
@@ -144,76 +118,22 @@ def write_pass_grd(
     slices : how many products share the pass.
     ipf : version of the processor; before 002.90 the noise is given along range only.
     grainless : leave speckle out, for oracles.
-    undulation : see :func:`look_at`.
+    undulation : see :func:`terrain_of`.
 
     Returns
     -------
     The product folders, in order of time.
     """
-    seen = look_at(scenario, acquisition, undulation)
-    images = backscatter_images(scenario, acquisition, seen)
-    shape = seen.frame.shape
-    address = f"{acquisition.time:%Y%m%dT%H%M%S}"
-    grain = {
-        p: np.ones(shape, np.float32)
-        if grainless
-        else speckle(shape, scenario.seed, f"{address}{p}", looks=scenario.looks)
-        for p in POLARISATIONS
-    }
-    written = []
-    for part in _parts(scenario, acquisition, seen, slices, ipf):
-        first = round((part.frame.first - seen.frame.first) / seen.frame.interval)
-        rows = slice(first, first + part.frame.shape[0])
-        numbers, tables = {}, {}
-        for p in POLARISATIONS:
-            tables[p] = tables_of(part, p)
-            noise = noise_power(part, tables[p])
-            numbers[p] = digital_numbers(images[p][rows], BETA_NOUGHT, noise, grain[p][rows])
-        written.append(write_grd(folder, part, numbers, tables=tables))
-    return tuple(written)
-
-
-def backscatter_images(scenario: Scenario, acquisition: Pass, seen: Look) -> dict[str, FloatArray]:
-    """Return beta nought of each polarisation in radar geometry, (lines, samples) float32.
-
-    Pixels outside the imaged ground are NaN.
-    """
-    facets = facets_of(finer(seen.terrain), seen.frame)
-    lit = beta0(seen.frame, facets, 1.0) > 0
-    images = {}
-    for index, polarisation in enumerate(POLARISATIONS):
-        level = padded(gamma0(scenario, acquisition)[index], ground_margin_px(scenario))
-        fine = level.repeat(2, axis=0).repeat(2, axis=1)
-        centres = np.asarray((fine[:-1, :-1] + fine[1:, 1:]) / 2, np.float32)
-        image = beta0(seen.frame, facets, centres)
-        images[polarisation] = np.where(_imaged(lit), image, np.nan).astype(np.float32)
-    return images
-
-
-def _imaged(lit: BoolArray) -> BoolArray:
-    """Return the imaged ground with its shadows, which are measured too: as noise."""
-    from scipy.ndimage import binary_fill_holes
-
-    return np.asarray(binary_fill_holes(lit))
-
-
-def _parts(scenario: Scenario, acquisition: Pass, seen: Look, slices: int, ipf: str) -> list[Slice]:
-    edges = np.rint(np.linspace(0, seen.frame.shape[0], slices + 1)).astype(int).tolist()
-    return [
-        Slice(
-            frame=seen.frame.rows(first, after - first),
-            platform="S1A",
-            relative_orbit=acquisition.orbit.relative_orbit,
-            direction=acquisition.orbit.direction,
-            number=number + 1,
-            total=slices,
-            ipf=ipf,
-            node_seconds=seen.orbit.seconds_since_node,
-            terrain_m=round(float(seen.terrain.height.mean()), 1),
-            sigma_noise=NOISE,
-        )
-        for number, (first, after) in enumerate(itertools.pairwise(edges))
-    ]
+    return write_terrain_grd(
+        folder,
+        area_of(scenario),
+        terrain_of(scenario, undulation),
+        flattened(scenario, acquisition),
+        survey_of(acquisition, slices=slices, ipf=ipf),
+        seed=scenario.seed,
+        looks=scenario.looks,
+        grainless=grainless,
+    )
 
 
 def write_wide_elevation(path: Path, scenario: Scenario, *, margin_px: int = 2500) -> None:
