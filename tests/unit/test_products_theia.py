@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from skymend.core.errors import ProductError
-from skymend.products import Label, detect, open_optical
+from skymend.products import KINDS, Label, detect, open_optical
 from skymend.products.theia import Name, refusal
 from tests.product_case import GRID, THEIA, theia_folder, write_tif
 
@@ -129,7 +129,7 @@ def test_detect_names_the_reader_and_every_refusal(tmp_path):
     folder = theia_folder(tmp_path, bands={"B04": RED}, masks={})
     found = detect(folder)
     assert found.kind == "theia"
-    assert set(found.refusals) == {"safe-l2a", "s1tiling", "stac", "dem"}
+    assert set(found.refusals) == set(KINDS) - {"theia"}
     nothing = detect(tmp_path / "nothing.tif")
     assert nothing.kind is None
     assert "dem: no such file" in nothing.sentence()

@@ -7,12 +7,16 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skymend.core.errors import ProductError
-from skymend.products import dem, s1tiling, safe, stac, theia
+from skymend.products import dem, landsat, s1tiling, safe, safe_l1c, stac, theia
 from skymend.products.protocols import OpticalProduct, RadarProduct
+from skymend.products.toa import ToaOptical
 
 _REFUSALS: dict[str, Callable[[Path], str | None]] = {
     theia.KIND: theia.refusal,
     safe.KIND: safe.refusal,
+    safe_l1c.KIND: safe_l1c.refusal,
+    landsat.KIND: landsat.refusal,
+    landsat.SURFACE_KIND: landsat.surface_refusal,
     s1tiling.KIND: s1tiling.refusal,
     stac.KIND: stac.refusal,
     dem.KIND: dem.refusal,
@@ -58,7 +62,8 @@ def open_optical(path: Path, kind: str | None = None) -> OpticalProduct:
 
     Parameters
     ----------
-    kind : ``theia``, ``safe-l2a`` or ``stac``; found out when None.
+    kind : ``theia``, ``safe-l2a``, ``stac``, ``landsat-c2-l2``, or of top-of-atmosphere
+        reflectance ``safe-l1c`` and ``landsat-l1``; found out when None.
 
     Raises
     ------
@@ -70,6 +75,12 @@ def open_optical(path: Path, kind: str | None = None) -> OpticalProduct:
             return theia.open_product(path)
         case safe.KIND:
             return safe.open_product(path)
+        case safe_l1c.KIND:
+            return ToaOptical(safe_l1c.open_product(path))
+        case landsat.KIND:
+            return ToaOptical(landsat.open_product(path))
+        case landsat.SURFACE_KIND:
+            return landsat.open_surface(path)
         case stac.KIND:
             return stac.open_optical(path)
         case other:

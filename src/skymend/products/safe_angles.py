@@ -217,8 +217,8 @@ def _numbers(path: Path, text: str | None) -> Nodes:
 def _average(detectors: list[AngleNodes]) -> AngleNodes:
     def mean(planes: list[Nodes]) -> Nodes:
         stack = np.stack(planes)
-        count = np.isfinite(stack).sum(axis=0)
-        total = np.nansum(stack, axis=0)
+        count: Nodes = np.isfinite(stack).sum(axis=0)
+        total: Nodes = np.nansum(stack, axis=0)
         return np.asarray(
             np.divide(total, count, out=np.full(count.shape, np.nan), where=count > 0)
         )
@@ -232,10 +232,10 @@ def _fill(plane: Nodes) -> Nodes:
     known = np.isfinite(plane)
     if known.all() or not known.any():
         return np.nan_to_num(plane)
-    down, along = np.indices(plane.shape, dtype=np.float64)
-    down -= down[known].mean()
-    along -= along[known].mean()
-    basis = np.stack([np.ones_like(down), down, along], axis=-1)
+    rows, columns = (axis.astype(np.float64) for axis in np.indices(plane.shape))
+    rows -= rows[known].mean()
+    columns -= columns[known].mean()
+    basis = np.stack([np.ones(plane.shape), rows, columns], axis=-1)
     weights, *_ = np.linalg.lstsq(basis[known], plane[known], rcond=None)
     filled: Nodes = np.where(known, plane, basis @ weights)
     return filled
@@ -247,7 +247,7 @@ def _bilinear(plane: Nodes, rows: Nodes, columns: Nodes) -> Nodes:
 
 
 def _along(plane: Nodes, positions: Nodes) -> Nodes:
-    low = np.clip(np.floor(positions), 0, max(plane.shape[0] - 2, 0)).astype(np.intp)
+    low: Nodes = np.clip(np.floor(positions), 0, max(plane.shape[0] - 2, 0)).astype(np.intp)
     weight = (positions - low).reshape(-1, 1)
     high = np.minimum(low + 1, plane.shape[0] - 1)
     return np.asarray(plane[low] * (1 - weight) + plane[high] * weight)

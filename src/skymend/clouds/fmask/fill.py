@@ -40,13 +40,35 @@ def fill(levels: npt.NDArray[np.uint16], background: int) -> None:
     ----------
     levels : (rows, columns) uint16 below ``LEVELS``; ``OUTSIDE`` is left as it is.
     """
-    rows, columns = levels.shape
+    columns = levels.shape[1]
     head = np.full(LEVELS, -1, np.int32)
-    follower = np.empty(rows * columns, np.int32)
+    follower = np.empty(levels.size, np.int32)
+    _seed(levels, background, head, follower)
+    for height in range(LEVELS):
+        while head[height] >= 0:
+            place = head[height]
+            head[height] = follower[place]
+            row = place // columns
+            _spread(levels, row, place - row * columns, height, head, follower)
+    for row in range(levels.shape[0]):
+        for column in range(columns):
+            if levels[row, column] != OUTSIDE:
+                levels[row, column] &= SEEN - 1
+
+
+@njit(cache=True, nogil=True)
+def _seed(
+    levels: npt.NDArray[np.uint16],
+    background: int,
+    head: npt.NDArray[np.int32],
+    follower: npt.NDArray[np.int32],
+) -> None:
+    """Put the pixels at the rim of the image and of the swath into the buckets."""
+    rows, columns = levels.shape
     for row in range(rows):
         for column in range(columns):
             level = levels[row, column]
-            if level == OUTSIDE or level & SEEN:
+            if level == OUTSIDE:
                 continue
             rim = row == 0 or column == 0 or row == rows - 1 or column == columns - 1
             if not rim:
@@ -62,26 +84,29 @@ def fill(levels: npt.NDArray[np.uint16], background: int) -> None:
                 place = row * columns + column
                 follower[place] = head[height]
                 head[height] = place
-    for height in range(LEVELS):
-        while head[height] >= 0:
-            place = head[height]
-            head[height] = follower[place]
-            row = place // columns
-            column = place - row * columns
-            for side in range(4):
-                r = row + (side == 1) - (side == 0)
-                c = column + (side == 3) - (side == 2)
-                if r < 0 or c < 0 or r >= rows or c >= columns:
-                    continue
-                level = levels[r, c]
-                if level == OUTSIDE or level & SEEN:
-                    continue
-                reached = max(level, height)
-                levels[r, c] = reached | SEEN
-                place = r * columns + c
-                follower[place] = head[reached]
-                head[reached] = place
-    for row in range(rows):
-        for column in range(columns):
-            if levels[row, column] != OUTSIDE:
-                levels[row, column] &= SEEN - 1
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _spread(
+    levels: npt.NDArray[np.uint16],
+    row: int,
+    column: int,
+    height: int,
+    head: npt.NDArray[np.int32],
+    follower: npt.NDArray[np.int32],
+) -> None:
+    """Let the water of one pixel run to its four neighbours."""
+    rows, columns = levels.shape
+    for side in range(4):
+        r = row + (side == 1) - (side == 0)
+        c = column + (side == 3) - (side == 2)
+        if r < 0 or c < 0 or r >= rows or c >= columns:
+            continue
+        level = levels[r, c]
+        if level == OUTSIDE or level & SEEN:
+            continue
+        reached = max(level, height)
+        levels[r, c] = reached | SEEN
+        place = r * columns + c
+        follower[place] = head[reached]
+        head[reached] = place

@@ -48,7 +48,7 @@ class Objects:
             np.add.reduceat(axis.astype(np.float64), self.starts[:-1])
             for axis in (self.rows, self.columns)
         ]
-        return np.stack(sums, axis=1) / self.sizes[:, None]
+        return np.asarray(np.stack(sums, axis=1) / self.sizes[:, None])
 
 
 def coarse_share(mask: BoolArray, ratio: int) -> npt.NDArray[np.float32]:
@@ -59,7 +59,7 @@ def coarse_share(mask: BoolArray, ratio: int) -> npt.NDArray[np.float32]:
     padded = np.pad(mask.view(np.uint8), ((0, -rows % ratio), (0, -columns % ratio)))
     size = (padded.shape[1] // ratio, padded.shape[0] // ratio)
     share = cv2.resize(padded * np.uint8(100), size, interpolation=cv2.INTER_AREA)
-    return np.asarray(share, np.float32) / 100
+    return np.asarray(share, np.float32) / np.float32(100)
 
 
 def find_objects(
@@ -94,7 +94,7 @@ def _cut(labels: IntArray, large: BoolArray, side: int) -> IntArray:
 
 
 def _listed(labels: IntArray, ratio: int) -> Objects:
-    """Number the objects without gaps and list their pixels."""
+    """Return the objects, numbered without gaps, with their pixels."""
     places = np.flatnonzero(labels)
     found = labels.ravel()[places]
     names, numbers = np.unique(found, return_inverse=True)

@@ -121,4 +121,4 @@ def _variance(first: ShortArray, second: ShortArray) -> FloatArray:
     mean = cv2.boxFilter(ratio, cv2.CV_32F, size, borderType=cv2.BORDER_REFLECT)
     square = cv2.sqrBoxFilter(ratio, cv2.CV_32F, size, borderType=cv2.BORDER_REFLECT)
     square -= mean * mean
-    return np.maximum(square, 0, out=square)
+    return np.asarray(np.maximum(square, 0), np.float32)

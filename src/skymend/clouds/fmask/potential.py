@@ -36,11 +36,12 @@ def find_potential(scene: Scene, cpus: int) -> ByteArray:
     -------
     (rows, columns) uint8, the flags above; 0 where any band has no data.
     """
-    flags = np.zeros(scene.bands.blue.shape, np.uint8)
-    switches = (scene.has_cirrus, scene.has_temperature)
+    rows, columns = scene.bands.blue.shape
+    flags = np.zeros((rows, columns), np.uint8)
+    cirrus, temperature = scene.has_cirrus, scene.has_temperature
     over_strips(
-        lambda first, last: _flag(scene.bands, *switches, flags, first, last),
-        flags.shape[0],
+        lambda first, last: _flag(scene.bands, cirrus, temperature, flags, first, last),
+        rows,
         cpus,
     )
     return flags

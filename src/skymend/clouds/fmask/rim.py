@@ -34,7 +34,7 @@ def grow_rims(cloud: BoolArray, flags: ByteArray, red: ShortArray, radius: float
     land, water = bright_levels(flags, red)
     water_here = (flags & WATER) != 0
     near &= np.where(water_here, red > water, red > land)
-    return cloud | near
+    return np.asarray(cloud | near)
 
 
 def bright_levels(flags: ByteArray, red: ShortArray) -> tuple[int, int]:

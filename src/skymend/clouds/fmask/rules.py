@@ -54,7 +54,7 @@ def is_cloud_like(
     """Tell whether a pixel may be cloud: basic, whiteness, haze and NIR/SWIR tests (eq. 1-4)."""
     ndvi = normalised_difference(nir, red)
     ndsi = normalised_difference(green, swir1)
-    return (
+    return bool(
         is_basic(ndvi, ndsi, swir2, celsius)
         and whiteness(blue, green, red) < 0.7
         and haze(blue, red) > 0.08
@@ -78,7 +78,7 @@ def is_snow(green: float, nir: float, swir1: float, celsius: float) -> bool:
     """
     ndsi = normalised_difference(green, swir1)
     least = 0.15 if celsius > -200.0 else 0.4
-    return ndsi > least and celsius < 3.8 and nir > 0.11 and green > 0.1
+    return bool(ndsi > least and celsius < 3.8 and nir > 0.11 and green > 0.1)
 
 
 @njit(cache=True, inline="always")
@@ -88,7 +88,7 @@ def is_built(nir: float, red: float, swir1: float) -> bool:
     NDBI = (SWIR1 - NIR) / (SWIR1 + NIR) is positive and exceeds NDVI.
     """
     ndbi = normalised_difference(swir1, nir)
-    return ndbi > 0.0 and ndbi > normalised_difference(nir, red)
+    return bool(ndbi > 0.0 and ndbi > normalised_difference(nir, red))
 
 
 @njit(cache=True, inline="always")
@@ -99,7 +99,8 @@ def variability(blue: float, green: float, red: float, nir: float, swir1: float)
     """
     ndvi = abs(normalised_difference(nir, red))
     ndsi = abs(normalised_difference(green, swir1))
-    return 1.0 - min(1.0, max(ndvi, ndsi, whiteness(blue, green, red)))
+    most: float = max(ndvi, ndsi, whiteness(blue, green, red))
+    return 1.0 - min(1.0, most)
 
 
 @njit(cache=True, inline="always")

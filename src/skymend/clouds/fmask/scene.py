@@ -130,7 +130,7 @@ def read_scene(product: TopOfAtmosphere, grid: Grid, dem: Path | None) -> Scene 
     coarse = grid.at_resolution(max(grid.resolution, 1000.0))
     return Scene(
         Bands(
-            *(planes[role] for role in ROLES),
+            **{role: planes[role] for role in ROLES},
             cirrus=planes.get("cirrus", absent()),
             celsius=absent() if temperature is None else to_celsius(temperature),
         ),

@@ -77,9 +77,7 @@ def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray) -> BoolArray
 
 
 @njit(cache=True, nogil=True)
-def _halved(
-    band: npt.NDArray[np.int16], invalid: npt.NDArray[np.bool_]
-) -> npt.NDArray[np.int16]:
+def _halved(band: npt.NDArray[np.int16], invalid: npt.NDArray[np.bool_]) -> npt.NDArray[np.int16]:
     """Return means over 2 x 2 pixels, of those that are valid."""
     rows, columns = band.shape
     half = np.empty(((rows + 1) // 2, (columns + 1) // 2), np.int16)

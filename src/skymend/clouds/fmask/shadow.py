@@ -105,7 +105,8 @@ def match(
     slide = drift(scene, scene.grid.resolution * ratio)
     heights = trial_heights(slide)
     slid = slide_objects(objects, state, slide, heights, cpus)
-    usual = np.count_nonzero(state == HIT) / max(1, np.count_nonzero(state != UNKNOWN))
+    spoken = int(np.count_nonzero(state != UNKNOWN))
+    usual = int(np.count_nonzero(state == HIT)) / max(1, spoken)
     return choose_heights(objects, heights, slid, usual, height_limits(scene, objects, clear))
 
 

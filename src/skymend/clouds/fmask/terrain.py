@@ -34,7 +34,8 @@ def terrain_shadow(scene: Scene) -> BoolArray:
     highest = float(np.nanmax(heights)) if np.isfinite(heights).any() else 0.0
     shaded = _cast(heights, -math.cos(turn), math.sin(turn), rise, highest)
     rows, columns = scene.grid.shape
-    return shaded.repeat(ratio, 0).repeat(ratio, 1)[:rows, :columns]
+    fine: BoolArray = shaded.repeat(ratio, 0).repeat(ratio, 1)[:rows, :columns]
+    return fine
 
 
 @njit(cache=True, nogil=True)
@@ -48,11 +49,11 @@ def _cast(
         for column in range(columns):
             ray = heights[row, column]
             step = 0
-            while ray == ray and ray < highest:
+            while ray < highest:
                 step += 1
                 ray += rise
-                r = int(round(row + step * down))
-                c = int(round(column + step * along))
+                r = round(row + step * down)
+                c = round(column + step * along)
                 if r < 0 or c < 0 or r >= rows or c >= columns:
                     break
                 if heights[r, c] > ray:
