@@ -188,6 +188,21 @@ def test_another_machine_finds_everything_done(tmp_path, store, monkeypatch):
     )
 
 
+def test_programs_outside_get_a_file(tmp_path, store, server, monkeypatch):
+    plan, keys = a_plan(tmp_path)
+    run_all(plan, store)
+    record = store.record("s3-make", keys[0])
+    path = store.bring(record)["image"]
+    assert not path.exists()
+    assert mounts.local(path) == path
+    assert file_sha256(path) == record.outputs["image"].files[0].sha256
+    key = store.address.key(record.outputs["image"].path)
+    server.client().put_object(Bucket="skymend-test", Key=key, Body=b"other")
+    other = elsewhere(store, tmp_path, monkeypatch)
+    with pytest.raises(RetryableError, match="the checksum of its record"):
+        mounts.local(other.bring(record)["image"])
+
+
 def test_equal_content_is_adopted_by_a_copy_within_the_bucket(tmp_path, store, server):
     run_all(a_plan(tmp_path)[0], store)
     twin, keys = a_plan(tmp_path, make_label="renamed")

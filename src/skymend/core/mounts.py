@@ -7,7 +7,7 @@ windows, through GDAL's own driver; everything else was brought before the step 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -34,11 +34,13 @@ class Mount:
     ----------
     root : the folder.
     remote : the same place for GDAL, such as ``/vsis3/bucket/prefix``.
+    fetch : brings a file, by its path relative to the folder, verified with its content.
     known : contents of remote files by their path relative to the folder.
     """
 
     root: Path
     remote: str
+    fetch: Callable[[str, Content], None]
     known: dict[str, Content] = field(default_factory=dict)
 
     def expect(self, files: Iterable[OutputFile]) -> None:
@@ -49,11 +51,11 @@ class Mount:
 _MOUNTS: dict[Path, Mount] = {}
 
 
-def mount(root: Path, remote: str) -> Mount:
+def mount(root: Path, remote: str, fetch: Callable[[str, Content], None]) -> Mount:
     """Make a folder the local side of a remote place, for this process; return the mount."""
     made = _MOUNTS.get(root)
     if made is None or made.remote != remote:
-        made = _MOUNTS[root] = Mount(root, remote)
+        made = _MOUNTS[root] = Mount(root, remote, fetch)
     return made
 
 
@@ -63,6 +65,17 @@ def remote_raster(path: Path) -> str | None:
         return None
     found = _find(path)
     return None if found is None else f"{found[0].remote}/{found[1]}"
+
+
+def local(path: Path) -> Path:
+    """Return a raster as a file of this machine, for programs that know no mounts.
+
+    One that lies in a mounted place is brought, verified against its record, and stays.
+    """
+    found = None if path.exists() else _find(path)
+    if found is not None and found[1] in found[0].known:
+        found[0].fetch(found[1], found[0].known[found[1]])
+    return path
 
 
 def content(path: Path) -> Content:

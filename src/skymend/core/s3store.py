@@ -37,7 +37,7 @@ from skymend.core.layout import (
     parse_record,
     record_name,
 )
-from skymend.core.mounts import RASTERS, mount
+from skymend.core.mounts import RASTERS, Content, mount
 from skymend.core.record import Output, OutputFile, Record
 from skymend.core.s3objects import CONNECTIONS, Address, Objects, Stored
 
@@ -66,7 +66,7 @@ class S3Store:
         self.uri = self.address.uri()
         self.objects = objects or Objects(self.address)
         self.root = _working_folder(self.address)
-        self._mount = mount(self.root, "/vsi" + self.uri.replace("://", "/"))
+        self._mount = mount(self.root, "/vsi" + self.uri.replace("://", "/"), self._fetch_raster)
 
     def prepare(self) -> None:
         """Create the store, or check that the prefix is one and can be written.
@@ -225,6 +225,9 @@ class S3Store:
                 return
         self.objects.download(file.path, path, file.sha256)
         os.utime(path, ns=(file.mtime_ns, file.mtime_ns))
+
+    def _fetch_raster(self, path: str, content: Content) -> None:
+        self.objects.download(path, self.root / path, content.sha256)
 
     def take(self, path: Path) -> Output:
         """Upload a finished output (file or folder below ``root``) and describe it."""

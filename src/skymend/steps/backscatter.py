@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import Field
 
 from skymend.core.errors import ConfigError, SkipJob
+from skymend.core.mounts import local
 from skymend.core.raster import read
 from skymend.core.step import (
     Artifact,
@@ -109,7 +110,8 @@ def _path(artifact: Artifact | None) -> Path | None:
     """Return the file of an input: a product, or the heights an earlier step made."""
     if artifact is None or artifact.absent is not None:
         return None
-    return artifact.file("dem") if artifact.has("dem") else artifact.product
+    # Engines outside this process open the file themselves.
+    return local(artifact.file("dem")) if artifact.has("dem") else artifact.product
 
 
 def _valid_share(path: Path, params: Params) -> float:
