@@ -118,6 +118,16 @@ def test_an_order_that_does_not_name_its_files(tmp_path):
     assert receipt.path.is_dir()
 
 
+def test_an_address_that_expires_is_ordered_again(tmp_path):
+    state = usgs(address_uses=1)
+    with source(tmp_path, state) as own:
+        item = own.search("landsat-c2-l2", AREA, SPRING, Filters()).items[0]
+        receipts = own.fetch(item, ["SR_B4", "QA_PIXEL", "MTL.xml"], tmp_path / "got")
+    assert {r.path.name: r.path.read_bytes() for r in receipts} == FILES
+    labels = [body["label"] for name, body in state.calls if name == "download-request"]
+    assert len(labels) == len(set(labels)) >= 3
+
+
 def test_a_session_that_ends_is_opened_again(tmp_path):
     state = usgs(session_calls=2)
     with source(tmp_path, state) as own:

@@ -1,8 +1,9 @@
 """USGS M2M on 127.0.0.1, built by hand to the published JSON API (stable), not recorded.
 
 Every answer is the envelope ``{requestId, version, data, errorCode, errorMessage}``. Sessions end
-after ``session_calls`` calls; a download is prepared for ``polls`` questions before it has an
-address; scenes come ``page`` at a time whatever the client asks.
+after ``session_calls`` calls, addresses after ``address_uses`` requests; a download is prepared for
+``polls`` questions before it has an address; scenes come ``page`` at a time whatever the client
+asks.
 """
 
 from __future__ import annotations
@@ -60,12 +61,14 @@ class M2MServer:
     session_calls: int = 1000
     polls: int = 1
     names_entities: bool = True
+    address_uses: int = 1000
     logins: int = 0
     calls: list[tuple[str, dict[str, Any]]] = field(default_factory=list)
     loopback: Loopback | None = None
     _left: int = 0
     _orders: dict[str, list[str]] = field(default_factory=dict)
     _asked: dict[str, int] = field(default_factory=dict)
+    _used: dict[str, int] = field(default_factory=dict)
 
     def routes(self) -> dict[str, Handler]:
         return {r"POST /m2m/([\w-]+)": self.method, r"GET /dds/([\w.]+)": self.file}
@@ -133,11 +136,16 @@ class M2MServer:
 
     def _entry(self, entity: str, *, ready: bool) -> dict[str, Any]:
         assert self.loopback is not None
-        url = f"{self.loopback.url}/dds/{entity}" if ready else "queued"
+        order = len(self._orders)
+        url = f"{self.loopback.url}/dds/{entity}?order={order}" if ready else "queued"
         entry = {"downloadId": 1, "url": url, "eulaCode": None}
         return {**entry, "entityId": entity} if self.names_entities else entry
 
     def file(self, request: Request, entity: str) -> Response:
+        order = request.query["order"]
+        self._used[order] = self._used.get(order, 0) + 1
+        if self._used[order] > self.address_uses:
+            return Response(b"the address has expired", 403)
         return file_response(request, self.files.get(entity) or bundle(self.files))
 
 

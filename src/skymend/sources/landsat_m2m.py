@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -42,6 +43,8 @@ _DATASETS = {
 _SENSORS = {"landsat-8": "_ot_", "landsat-9": "_ot_", "landsat-7": "_etm_"}
 _TIMES = ("%Y-%m-%d %H:%M:%S.%f", "%Y-%m-%d %H:%M:%S", "%Y:%j:%H:%M:%S.%f", "%Y/%m/%d %H:%M:%S")
 _POLLS = 20
+_ENTITY = "m2m://"
+"""Before an entity id, where its address is not known yet."""
 
 
 class LandsatM2M:
@@ -85,8 +88,11 @@ class LandsatM2M:
         """
         from skymend.sources.transfer import Limits
 
-        remotes = self._remotes(item, assets)
-        door = Door(self.name, self.settings, None, Limits(connections=CONNECTIONS), progress)
+        chosen = self._offered(item, assets)
+        orders = _Orders(lambda turn: self._addresses(chosen, item.id, turn))
+        limits = Limits(connections=CONNECTIONS)
+        door = Door(self.name, self.settings, orders, limits, progress)
+        remotes = [_remote(option) for option in chosen]
         if assets:
             return door.bring(remotes, destination / item.id)
         (receipt,) = door.bring(remotes, destination)
@@ -127,26 +133,26 @@ class LandsatM2M:
             if not results or start > total:
                 return
 
-    def _remotes(self, item: pystac.Item, assets: Sequence[str]) -> list[Remote]:
+    def _offered(self, item: pystac.Item, assets: Sequence[str]) -> list[Mapping[str, Any]]:
         dataset = str(item.properties["m2m:dataset"])
         entity = str(item.properties["m2m:entity_id"])
         options = self.api.call("download-options", datasetName=dataset, entityIds=[entity])
-        chosen = _chosen(options, item.id, assets, f"{self.api.url}/download-options")
-        urls = self._addresses(chosen, item.id)
-        return [_remote(option, urls) for option in chosen]
+        return _chosen(options, item.id, assets, f"{self.api.url}/download-options")
 
-    def _addresses(self, chosen: Sequence[Mapping[str, Any]], identifier: str) -> dict[str, str]:
+    def _addresses(
+        self, chosen: Sequence[Mapping[str, Any]], identifier: str, turn: int
+    ) -> dict[str, str]:
         """Order the files and wait until each has an address; keys are entity ids."""
         wanted = [{"entityId": c["entityId"], "productId": c["id"]} for c in chosen]
         names = sorted(str(c["entityId"]) for c in chosen)
         digest = hashlib.sha256("/".join([identifier, *names]).encode()).hexdigest()
-        label = f"skymend-{digest[:16]}"
+        label = f"skymend-{digest[:16]}-{turn}"
         where = f"{self.api.url}/download-request"
         data = self.api.call("download-request", downloads=wanted, label=label)
         ready = _ready(field(data, "availableDownloads", list, where, default=[]), where, names)
         # A file ordered before keeps the label of that order.
         earlier = field(data, "duplicateProducts", dict, where, default={}).values()
-        labels = sorted({label, *map(str, earlier)})
+        labels = [*sorted(set(map(str, earlier)) - {label}), label]
         for attempt in range(_POLLS):
             if len(ready) >= len(chosen):
                 return ready
@@ -168,6 +174,33 @@ class LandsatM2M:
         for group in ("available", "requested"):
             found |= _ready(field(data, group, list, where, default=[]), where, entities)
         return found
+
+
+class _Orders:
+    """Gives files the addresses of an order; a refused address makes a new order.
+
+    Parameters
+    ----------
+    order : makes the n-th order and returns addresses by entity id.
+    """
+
+    def __init__(self, order: Callable[[int], Mapping[str, str]]) -> None:
+        self._order = order
+        self._lock = threading.Lock()
+        self._known: Mapping[str, str] = {}
+        self._turn = 0
+
+    def headers(self, remote: Remote, *, refresh: bool) -> Mapping[str, str]:
+        """Return nothing: the address alone opens the file."""
+        return {}
+
+    def url(self, remote: Remote, *, refresh: bool) -> str:
+        """Return the address of a file."""
+        with self._lock:
+            if refresh or not self._known:
+                self._known = self._order(self._turn)
+                self._turn += 1
+            return self._known[remote.url.removeprefix(_ENTITY)]
 
 
 def _datasets(collection: str, filters: Filters) -> tuple[str, ...]:
@@ -301,14 +334,14 @@ def _ready(entries: Sequence[Any], where: str, wanted: Sequence[str]) -> dict[st
     return ready
 
 
-def _remote(option: Mapping[str, Any], urls: Mapping[str, str]) -> Remote:
+def _remote(option: Mapping[str, Any]) -> Remote:
     from skymend.sources.transfer import Remote
 
     name = str(option["displayId"])
     size = option.get("filesize")
     is_bundle = "bundle" in str(option.get("productName", "")).lower()
     return Remote(
-        url=urls[str(option["entityId"])],
+        url=f"{_ENTITY}{option['entityId']}",
         provider=LandsatM2M.name,
         name=f"{name}.tar" if is_bundle else name,
         size=size if isinstance(size, int) and size > 0 else None,
