@@ -511,7 +511,9 @@ def test_a_fetch_that_broke_off_goes_on_with_what_is_missing(products, tmp_path)
     """The last band of the first run is refused; the second run asks for no file twice."""
     refused = {r"GET /odata/v1/Products\(.*B04_10m.*": lambda *_: Response(b"gone", 404)}
     with cdse.serve(products, extra=refused) as server:
-        source = open_source("cdse-odata", settings_of(server, tmp_path))
+        # One file after the other, so that the first band is here when the second fails.
+        settings = replace(settings_of(server, tmp_path), connections=1)
+        source = open_source("cdse-odata", settings)
         (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
         with pytest.raises(ProductError, match="status 404"):
             source.fetch(item, ["B02_10m", "B04_10m"], tmp_path / "here")
@@ -522,3 +524,30 @@ def test_a_fetch_that_broke_off_goes_on_with_what_is_missing(products, tmp_path)
         source.fetch(item, ["B02_10m", "B04_10m"], tmp_path / "here")
         assert server.count("B04_10m") == 1
         assert server.count("B02_10m") == 0
+
+
+@pytest.mark.parametrize("way", ["cdse", "cdse-odata", "cdse-s3"])
+def test_the_doctor_tries_what_a_fetch_would_use(way, server, tmp_path):
+    keys = {"access_key": "a-key-for-tests", "secret_key": "a-secret-for-tests"}
+    settings = settings_of(server, tmp_path, **(keys if way == "cdse-s3" else {}))
+    catalogue, login = open_source(way, settings).check()
+    assert catalogue.ok
+    assert login.ok
+    assert ("S3 keys" in login.sentence) == (way == "cdse-s3")
+    assert ("OData" in catalogue.sentence) == (way == "cdse-odata")
+    assert {catalogue.provider, login.provider} == {way}
+
+
+def test_the_doctor_says_what_is_wrong(products, tmp_path):
+    refusal = {"GET /eodata/?": lambda _: Response(b"", 403)}
+    keys = {"access_key": "a-key-for-tests", "secret_key": "a-secret-for-tests"}
+    with cdse.serve(products, extra=refusal) as server:
+        settings = settings_of(server, tmp_path, **keys)
+        endpoints = {**server.endpoints, "cdse.s3": server.web.url}
+        refused = open_source("cdse-s3", replace(settings, endpoints=endpoints)).check()
+        nobody = replace(settings, credentials=Credentials({}, {}, tmp_path / "none"))
+        missing = open_source("cdse-s3", nobody).check()
+    assert [f.ok for f in (*refused, *missing)] == [True, False, True, False]
+    assert "403" in refused[1].sentence
+    assert "SKYMEND_CDSE_ACCESS_KEY" in missing[1].sentence
+    assert "a-secret" not in f"{refused}"

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from skymend.sources.answers import field, malformed
 from skymend.sources.cdse.catalogue import (
+    BUCKET,
     CLIENT_ID,
     ENDPOINTS,
     PROVIDER,
@@ -48,6 +49,28 @@ def chain_of(settings: Settings) -> TokenChain:
 def has_keys(settings: Settings) -> bool:
     """Say whether S3 keys are given."""
     return len(settings.credentials.seek(PROVIDER, _S3_KEYS)) == len(_S3_KEYS)
+
+
+def first_object(settings: Settings) -> str | None:
+    """Return the key of any Sentinel-2 object, which shows that the S3 keys work.
+
+    Raises
+    ------
+    AccessError
+        if there are no keys, or they are refused.
+    RetryableError
+        if the service cannot be reached.
+    """
+    from skymend.sources import aws
+
+    settings.credentials.find(PROVIDER, _S3_KEYS)
+    client = aws.client(_with_endpoints(settings), PROVIDER, region=S3_REGION)
+    found = next(aws.objects(client, BUCKET, "Sentinel-2/MSI/"), None)
+    return None if found is None else found.key
+
+
+def _with_endpoints(settings: Settings) -> Settings:
+    return replace(settings, endpoints={**ENDPOINTS, **settings.endpoints})
 
 
 class Bearer:
@@ -92,8 +115,7 @@ class Shelf:
         from skymend.sources.aws import S3Signer
 
         self._settings.credentials.find(PROVIDER, _S3_KEYS)
-        known = replace(self._settings, endpoints={**ENDPOINTS, **self._settings.endpoints})
-        return S3Signer(known, PROVIDER, region=S3_REGION)
+        return S3Signer(_with_endpoints(self._settings), PROVIDER, region=S3_REGION)
 
     def remote(self, entry: Entry, digests: tuple[Digest, ...] = ()) -> Remote:
         """Return a file of the product."""

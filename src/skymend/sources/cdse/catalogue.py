@@ -24,6 +24,7 @@ ENDPOINTS: Mapping[str, str] = MappingProxyType(
 
 CLIENT_ID = "cdse-public"
 S3_REGION = "default"
+BUCKET = "eodata"
 
 CONNECTIONS = 4
 REQUESTS_PER_MINUTE = 2000

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import ProductError, SkipJob, SkymendError
 from skymend.sources import naming, versions
-from skymend.sources.answers import time_of
+from skymend.sources.answers import field, time_of
 from skymend.sources.cdse import odata
-from skymend.sources.cdse.access import Shelf, chain_of, has_keys
+from skymend.sources.cdse.access import Shelf, chain_of, first_object, has_keys
 from skymend.sources.cdse.catalogue import (
     BYTES_IN_30_DAYS,
     COLLECTIONS,
@@ -128,9 +128,27 @@ class Cdse:
         return self._files(shelf, door, choose(entries, assets, item.id), destination)
 
     def check(self) -> tuple[Finding, ...]:
-        """Try the catalogue and the login."""
-        catalogue = StacCatalogue(self.settings).check()
-        return (*(replace(f, provider=self.name) for f in catalogue), self._login())
+        """Try the catalogue, then the login or the S3 keys."""
+        attempts = (self._try_catalogue, self._try_keys if self._by_s3() else self._try_login)
+        return tuple(self._finding(attempt) for attempt in attempts)
+
+    def _finding(self, attempt: Callable[[], str]) -> Finding:
+        try:
+            return Finding(self.name, True, attempt())
+        except SkymendError as error:
+            return Finding(self.name, False, str(error))
+
+    def _try_catalogue(self) -> str:
+        title = StacCatalogue(self.settings).title()
+        return f"the STAC catalogue answers: {title}"
+
+    def _try_login(self) -> str:
+        chain_of(self.settings).access()
+        return "the login is accepted; files come over HTTPS"
+
+    def _try_keys(self) -> str:
+        first_object(self.settings)
+        return "the S3 keys are accepted; files come through S3"
 
     def _by_s3(self) -> bool:
         return has_keys(self.settings)
@@ -184,16 +202,6 @@ class Cdse:
             receipts += door.bring([shelf.remote(e) for e in group], folder)
         return tuple(receipts)
 
-    def _login(self) -> Finding:
-        try:
-            if self._by_s3():
-                self.settings.credentials.find(PROVIDER, ("access_key", "secret_key"))
-                return Finding(self.name, True, "S3 keys are given; files come through S3")
-            chain_of(self.settings).access()
-        except SkymendError as error:
-            return Finding(self.name, False, str(error))
-        return Finding(self.name, True, "the login is accepted; files come over HTTPS")
-
 
 class CdseOData(Cdse):
     """Searches OData and fetches over HTTPS."""
@@ -208,6 +216,11 @@ class CdseOData(Cdse):
 
     def _by_s3(self) -> bool:
         return False
+
+    def _try_catalogue(self) -> str:
+        answer = self._products({"$top": "1"})
+        field(answer, "value", list, "OData catalogue of cdse")
+        return "the OData catalogue answers"
 
 
 class CdseS3(Cdse):

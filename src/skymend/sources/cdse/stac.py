@@ -47,6 +47,11 @@ class StacCatalogue(StacApi):
         with self._errors():
             return naming.collect(self._items(collection, asked), filters)
 
+    def title(self) -> str:
+        """Open the landing page and return its title."""
+        with self._errors():
+            return str(self._client().title or "a STAC API")
+
     def document(self, feature: dict[str, Any], collection: str) -> pystac.Item:
         """Return an item in skymend's words; the zipped product is the asset ``product``."""
         assets = dict(field(feature, "assets", dict, self._where(), default={}))
