@@ -8,21 +8,24 @@ from typing import Annotated
 
 import typer
 
-from skymend.cli import house, imagery, models, regions, search
+from skymend.cli import engines, house, imagery, models, regions, search
 from skymend.cli.apps import app
 
-__all__ = ["app", "house", "imagery", "main", "models", "regions", "search"]
+__all__ = ["app", "engines", "house", "imagery", "main", "models", "regions", "search"]
 
 
 def main() -> None:
     """Run the command line; expected errors become one sentence and an exit code."""
-    from skymend.core.errors import SkymendError
+    from skymend.core.errors import NoImageError, SkipJob, SkymendError
 
     try:
         app(standalone_mode=True)
     except SkymendError as error:
         typer.echo(f"skymend: {error}", err=True)
         sys.exit(error.exit_code)
+    except SkipJob as skip:
+        typer.echo(f"skymend: nothing to do: {skip.reason}", err=True)
+        sys.exit(NoImageError.exit_code)
     except BrokenPipeError:
         sys.exit(141)
 

@@ -29,3 +29,25 @@ JsonOption = Annotated[bool, typer.Option("--json", help="End with one line of J
 RefreshOption = Annotated[
     bool, typer.Option("--refresh", help="Take products that changed since they were planned.")
 ]
+CpusOption = Annotated[int, typer.Option("--cpus", min=1, help="Threads.")]
+
+
+def numbers(text: str, option: str, form: str) -> tuple[float, ...]:
+    """Read comma-separated numbers, as many as the form names.
+
+    Raises
+    ------
+    ConfigError
+        if the text is none such.
+    """
+    from skymend.core.errors import ConfigError
+
+    try:
+        values = tuple(float(part) for part in text.split(","))
+    except ValueError:
+        values = ()
+    if len(values) != form.count(",") + 1:
+        raise ConfigError(
+            where=option, expected=f"numbers {form}", found=repr(text), fix="write them so"
+        )
+    return values
