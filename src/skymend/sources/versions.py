@@ -99,7 +99,8 @@ def newest(items: Iterable[pystac.Item]) -> Choice:
         for candidate in sorted(group, key=lambda c: (c.rank, c.id), reverse=True):
             better = [k for k in kept if _alike(candidate, k)]
             if better and _covered(candidate, better):
-                reasons[candidate.item.id] = _dropped(candidate, better[0])
+                nearest = max(better, key=lambda k: _common(candidate, k))
+                reasons[candidate.item.id] = _dropped(candidate, nearest)
             else:
                 kept.append(candidate)
     return Choice(
@@ -242,6 +243,13 @@ def _covered(worse: _Candidate, better: Sequence[_Candidate], share: float = MOS
     if worse.item.geometry is None or None in outlines:
         return True
     return _ground_share(worse.item.geometry, outlines) >= share
+
+
+def _common(worse: _Candidate, better: _Candidate) -> float:
+    """Return the share of a radar slice that another covers; 0 where time tells nothing."""
+    if worse.span is None or better.span is None:
+        return 0.0
+    return _time_share(worse.span, [better.span])
 
 
 def _time_share(own: tuple[datetime, datetime], others: list[tuple[datetime, datetime]]) -> float:
