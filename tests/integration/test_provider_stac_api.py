@@ -15,6 +15,7 @@ from skymend.sources.protocol import Filters
 from skymend.sources.stac_api import StacApi
 from tests.provider_case import AREA, SPRING, geotiff_of, settings
 from tests.servers.routes import Loopback, Request, Response, file_response, serve
+from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, serve_s3
 from tests.servers.stac import HandBuilt, feature
 
 BANDS = {"red": 4, "nir": 8}
@@ -206,6 +207,26 @@ def test_check_and_collections_ask_the_api(tmp_path):
     assert "A hand-built STAC API" in finding.sentence
     (finding,) = own.check()
     assert not finding.ok
+
+
+def test_the_licence_of_the_dem_stands_in_items_of_any_api(tmp_path):
+    tile = feature("t", "cop-dem-glo-30", (5, 45, 6, 46), {"datetime": "2021-04-22T00:00:00Z"}, {})
+    with api([tile]) as (_, server):
+        (item,) = source(tmp_path, server).search("cop-dem-glo-30", AREA, None, Filters())
+    assert "produced using Copernicus WorldDEM-30" in item.properties["skymend:derived_notice"]
+
+
+def test_assets_in_buckets_are_fetched_with_the_keys_of_s3(tmp_path):
+    key = {"href": "s3://bands/a/B04.tif", "type": "image/tiff", "roles": ["data"]}
+    one = {**_item(1, 1, 0.0), "assets": {"red": key}}
+    with serve_s3("bands") as s3, api([one]) as (_, server):
+        s3.client().put_object(Bucket="bands", Key="a/B04.tif", Body=geotiff_of(4))
+        endpoints = {"stac-api": f"{server.url}/stac", "stac-api.s3": s3.url}
+        login = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+        own = StacApi(settings(tmp_path, endpoints, s3=login))
+        item = own.search("made-up", AREA, SPRING, Filters()).items[0]
+        (receipt,) = own.fetch(item, ["B04"], tmp_path / "got")
+    assert receipt.path.read_bytes() == geotiff_of(4)
 
 
 def test_items_survive_being_frozen_in_a_plan(tmp_path):

@@ -41,6 +41,9 @@ DERIVED_NOTICE = (
     "produced using Copernicus WorldDEM-30 © DLR e.V. 2010-2014 and © Airbus Defence and Space"
     " GmbH 2014-2018 provided under COPERNICUS by the European Union and ESA; all rights reserved."
 )
+NOTICES = {"skymend:notice": NOTICE, "skymend:derived_notice": DERIVED_NOTICE}
+"""Properties of every item of this DEM, whoever serves it."""
+
 SEA = "skymend:sea"
 """Property that marks a cell without tile."""
 
@@ -128,8 +131,7 @@ def _item(cell: Cell, found: aws.Object | None) -> pystac.Item:
     properties: dict[str, Any] = {
         "platform": "tandem-x",
         "license": "proprietary",
-        "skymend:notice": NOTICE,
-        "skymend:derived_notice": DERIVED_NOTICE,
+        **NOTICES,
         "skymend:vertical_datum": "EGM2008",
         "gsd": 30,
     }

@@ -1,6 +1,7 @@
 """Any STAC API: searched through pystac-client, its assets fetched by the transfer engine.
 
-Endpoint ``stac-api``: the landing page of the API. It has no default.
+Endpoints: ``stac-api`` (the landing page of the API; it has no default) and ``stac-api.s3`` (the S3
+service behind ``s3://`` assets, where it is not that of AWS).
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError, SkymendError
-from skymend.sources import answers, naming
+from skymend.sources import answers, cop_dem, naming
+from skymend.sources.aws import S3Signer
 from skymend.sources.fetching import Door, fetch_assets, ledger_of
 from skymend.sources.json_client import take_turn
 from skymend.sources.protocol import (
@@ -107,11 +109,14 @@ class StacApi:
 
     def document(self, feature: dict[str, Any], collection: str) -> pystac.Item:
         """Return a feature of the API as item in skymend's words."""
-        return naming.harmonise(feature, collection, self.name, where=self._where())
+        item = naming.harmonise(feature, collection, self.name, where=self._where())
+        if collection == cop_dem.COLLECTION:
+            item.properties |= cop_dem.NOTICES
+        return item
 
-    def signer(self, item: pystac.Item) -> Signer | None:
-        """Return what signs the requests for an item's assets; None for open ones."""
-        return None
+    def signer(self, item: pystac.Item) -> Signer:
+        """Return what signs requests for assets: ``s3://`` ones with the keys of ``s3``."""
+        return S3Signer(self.settings, self.name, region=None, login="s3")
 
     def headers(self) -> dict[str, str]:
         """Return the headers of search requests."""
