@@ -604,3 +604,13 @@ def test_the_secret_is_nowhere(tmp_path, store, server):
         assert secret not in server.read("skymend-test", key)
     for path in Path(store.root).rglob("*"):
         assert not path.is_file() or secret not in path.read_bytes()
+
+
+def test_the_endpoint_of_the_store_is_not_that_of_providers(server, tmp_path):
+    from skymend.sources.aws import client
+    from skymend.sources.credentials import Credentials
+    from skymend.sources.protocol import Settings
+
+    settings = Settings({}, Credentials({}, {}, tmp_path / "no-netrc"), tmp_path / "cache")
+    assert "amazonaws.com" in client(settings, "usgs-landsat", unsigned=True).meta.endpoint_url
+    assert client(settings, "s3", unsigned=True).meta.endpoint_url == server.url

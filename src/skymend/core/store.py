@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
 
-from skymend.core.files import store_errors, write_json
+from skymend.core.files import store_errors, sync_folder, write_json
 from skymend.core.keys import file_sha256
 from skymend.core.layout import (
     FORMAT,
@@ -265,6 +265,7 @@ class LocalStore:
         with store_errors(part):
             shutil.rmtree(part, ignore_errors=True)
             shutil.copytree(source.parent, out, copy_function=_link_or_copy)
+            sync_folder(out)
             if final.exists():
                 shutil.rmtree(final)
             out.replace(final)

@@ -103,6 +103,8 @@ def client(
         "connect_timeout": min(settings.timeout_s, 20),
         "read_timeout": settings.timeout_s,
         "signature_version": "s3v4" if keys else UNSIGNED,
+        # AWS_ENDPOINT_URL may lead to the server of the store; a provider's address is its own.
+        "ignore_configured_endpoint_urls": provider != "s3",
     }
     session = boto3.Session(region_name=region)
     return session.client(
