@@ -16,7 +16,7 @@ from skymend.sources.stac_api import StacApi
 from tests.provider_case import AREA, SPRING, geotiff_of, settings
 from tests.servers.routes import Loopback, Request, Response, file_response, serve
 from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, serve_s3
-from tests.servers.stac import HandBuilt, feature
+from tests.servers.stac import HandBuilt, Replayed, feature
 
 BANDS = {"red": 4, "nir": 8}
 
@@ -238,3 +238,21 @@ def test_items_survive_being_frozen_in_a_plan(tmp_path):
         frozen = json.dumps(item.to_dict(transform_hrefs=False))
         again = pystac.Item.from_dict(json.loads(frozen))
         assert own.fetch(again, ["red"], tmp_path)[0].path.read_bytes() == geotiff_of(14)
+
+
+def test_recorded_pages(tmp_path, shared_data):
+    """Three pages of ten NAIP images of a real API; the fourth was not recorded, nor is asked."""
+    cassettes = shared_data / "api-pystac-client-cassettes" / "cassettes"
+    pages = cassettes / "test_item_search" / "TestItemSearch.test_result_paging_max_items.yaml"
+    landing = cassettes / "test_collection_client" / "TestCollectionClient.test_get_items.yaml"
+    replayed = Replayed([pages, landing])
+    with serve(replayed.routes()) as server:
+        replayed.loopback = server
+        own = StacApi(settings(tmp_path, {"stac-api": f"{server.url}/api/stac/v1"}))
+        found = own.search("naip", None, None, Filters(limit=25))
+        assert server.count("/search") == 3
+        with pytest.raises(AnswerError, match="not recorded"):
+            own.search("naip", None, None, Filters())
+    assert len({i.id for i in found}) == 25
+    assert [i.datetime for i in found] == sorted(i.datetime for i in found)
+    assert all(i.assets["image"].href.startswith("https://") for i in found)
