@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import rasterio
 
 from skymend.core.errors import ConfigError, ProductError, RetryableError, SkipJob, ToolMissingError
 from skymend.core.grid import Grid, Window
@@ -18,6 +20,9 @@ from skymend.sar.engine import Chain
 from skymend.sar.engines import open_engine
 from skymend.sar.snap import SnapEngine, SnapSettings, find_gpt
 from skymend.sar.snap_research import templates
+from skymend.sar.speckle import filter_speckle
+from skymend.simulate import tiny
+from skymend.simulate.radar_series import write_pass_grd, write_wide_elevation
 from tests.engine_case import FOOTPRINT, GRID, make_dem, make_safe
 from tests.integration.standin_gpt import place
 
@@ -282,3 +287,201 @@ def test_a_grid_off_the_product_is_filled_with_nothing(gpt, case):
     wide = Grid(GRID.crs, GRID.transform, (GRID.shape[0], 40)).crop(Window(0, 0, 120, 40))
     scene = run(SnapEngine(), case, grid=wide)
     assert np.isfinite(read(scene.backscatter)).all()
+
+
+# Orfeo ToolBox, the real one --------------------------------------------------------------------
+
+needs_otb = pytest.mark.skipif(
+    shutil.which("otbcli_SARCalibration") is None, reason="otb-bin is not installed"
+)
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory):
+    """A simulated pass without speckle in two slices, and the elevation it saw."""
+    scenario = tiny()
+    folder = tmp_path_factory.mktemp("pass")
+    products = write_pass_grd(folder, scenario, scenario.radar_passes()[0], grainless=True)
+    write_wide_elevation(folder / "dem.tif", scenario)
+    return products, folder / "dem.tif", scenario.grid
+
+
+def process(name, simulated, folder, chain, **changes):
+    products, dem, grid = simulated
+    for part in ("out", "work"):
+        (folder / name / part).mkdir(parents=True)
+    return open_engine(name).process(
+        products,
+        grid,
+        dem,
+        folder / name / "out",
+        chain=chain,
+        work=folder / name / "work",
+        cpus=2,
+        **changes,
+    )
+
+
+@needs_otb
+def test_otb_and_the_embedded_engine_see_the_same(simulated, tmp_path):
+    chain = Chain(convention="sigma0", resampling="nearest", remove_thermal_noise=False)
+    scene = process("otb", simulated, tmp_path, chain)
+    grid = simulated[2]
+    assert describe(scene.backscatter).grid == grid
+    assert describe(scene.backscatter).bands == ("VV", "VH")
+    images = sorted((tmp_path / "otb" / "work" / "s1tiling").rglob("*.tif"))
+    assert [p.name for p in images] == [
+        "s1a_31TCJ_vh_DES_110_20180602txxxxxx.tif",
+        "s1a_31TCJ_vv_DES_110_20180602txxxxxx.tif",
+    ]
+    theirs = read(scene.backscatter)
+    ours = read(process("embedded", simulated, tmp_path, chain).backscatter)
+    both = np.isfinite(theirs) & np.isfinite(ours)
+    assert both.mean() > 0.97
+    # Nearest pixels: where both take the same one, the calibration agrees to float precision.
+    ratio = theirs[both] / ours[both]
+    assert (np.abs(ratio - 1) < 1e-5).mean() > 0.8
+    assert abs(10 * np.log10(np.median(ratio))) < 0.01
+
+
+@needs_otb
+def test_otb_removes_noise_down_to_a_floor(simulated, tmp_path):
+    chain = Chain(convention="beta0", polarisations=("VH",))
+    scene = process("otb", simulated, tmp_path, chain)
+    plain = process(
+        "embedded", simulated, tmp_path, Chain(convention="beta0", polarisations=("VH",))
+    )
+    theirs, ours = read(scene.backscatter)[0], read(plain.backscatter)[0]
+    assert np.nanmin(theirs) >= 1e-7
+    both = np.isfinite(theirs) & np.isfinite(ours)
+    # Bilinear in both. OTB takes some 3 % more noise away than range times azimuth table make;
+    # of this dark channel's beta0 of 0.042 above a noise of 0.024 that is 0.07 dB.
+    assert abs(10 * np.log10(theirs[both].mean() / ours[both].mean())) < 0.1
+    assert scene.facts["thermal_noise"] == "removed"
+
+
+@needs_otb
+@pytest.mark.parametrize(
+    ("chain", "sentence"),
+    [
+        (Chain(), "sigma0, gamma0 or beta0 with the engine otb, found gamma0-flattened"),
+        (Chain(convention="sigma0", speckle="lee"), "chain.speckle: expected none"),
+    ],
+)
+def test_otb_refuses_what_it_has_not(simulated, tmp_path, chain, sentence):
+    with pytest.raises(ConfigError, match=sentence):
+        process("otb", simulated, tmp_path, chain)
+
+
+@needs_otb
+def test_a_failure_of_otb_is_one_sentence(simulated, tmp_path):
+    products, dem, grid = simulated
+    broken = tmp_path / products[0].name
+    shutil.copytree(products[0], broken)
+    for file in (broken / "measurement").glob("*-vv-*.tiff"):
+        file.write_bytes(file.read_bytes()[:5000])
+    chain = Chain(convention="sigma0", polarisations=("VV",), remove_border_noise=False)
+    with pytest.raises(ProductError, match="OTB SARCalibration: expected to run to its end"):
+        process("otb", ([broken], dem, grid), tmp_path, chain)
+    assert list((tmp_path / "otb" / "out").iterdir()) == []
+
+
+@needs_otb
+def test_otb_despeckles_as_lee_with_its_own_weight(tmp_path):
+    """OTB weighs by 1 - Cu^2 / Ci^2 with the sample variance; ours follows from its output."""
+    looks, n = 4.4, 49
+    rng = np.random.default_rng(3)
+    shape = (120, 130)
+    power = rng.gamma(looks, 1 / looks, shape) * rng.gamma(6, 1 / 6, shape)
+    power = power.astype(np.float32)
+    write_plain(tmp_path / "in.tif", power)
+    options = ["-filter", "lee", "-filter.lee.rad", "3", "-filter.lee.nblooks", str(looks)]
+    done = subprocess.run(
+        ["otbcli_Despeckle", "-in", tmp_path / "in.tif", "-out", tmp_path / "out.tif", *options],
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    with rasterio.open(tmp_path / "out.tif") as file:
+        theirs = file.read(1).astype(np.float64)
+    mean = filter_speckle("boxcar", power, looks=looks).astype(np.float64)
+    weight = (theirs - mean) / (power - mean)
+    ours = np.maximum(1 - (1 - weight) * n / (n - 1), 0) / (1 + 1 / looks)
+    # Where pixel and mean nearly agree the weight is lost in rounding; OTB clips it at 0.
+    clear = (np.abs(power / mean - 1) > 0.05) & (weight > 1e-3)
+    clear[:4] = clear[-4:] = clear[:, :4] = clear[:, -4:] = False
+    assert clear.mean() > 0.7
+    expected = mean + ours * (power - mean)
+    lee = filter_speckle("lee", power, looks=looks)
+    np.testing.assert_allclose(lee[clear], expected[clear], rtol=2e-4)
+
+
+def write_plain(path, values):
+    profile = {"driver": "GTiff", "height": values.shape[0], "width": values.shape[1], "count": 1}
+    with rasterio.open(path, "w", dtype="float32", **profile) as file:
+        file.write(values, 1)
+
+
+# S1Tiling, a stand-in for its program ------------------------------------------------------------
+
+S1PROCESSOR = """#!{python}
+import configparser, os, sys
+from pathlib import Path
+import numpy as np, rasterio
+from rasterio.transform import Affine
+if os.environ.get("STANDIN_EXIT"):
+    print("CRITICAL - as told")
+    sys.exit(int(os.environ["STANDIN_EXIT"]))
+config = configparser.ConfigParser()
+config.read(sys.argv[1])
+paths, source = config["Paths"], config["DataSource"]
+products = list(Path(paths["s1_images"]).glob("*/*.SAFE/manifest.safe"))
+assert products and list(Path(paths["dem_dir"]).glob("N*E*.tif"))
+assert Path(paths["geoid_file"]).is_file()
+suffix = {{"sigma": "", "gamma": "_gamma", "beta": "_beta", "gamma_naught_rtc": "_GammaNaughtRTC"}}
+calibration, tile = suffix[config["Processing"]["calibration"]], config["Processing"]["tiles"]
+folder = Path(paths["output"]) / tile
+folder.mkdir(parents=True)
+step = float(config["Processing"]["output_spatial_resolution"])
+side = round(109800 / step)
+day = source["first_date"].replace("-", "")
+for number, channel in enumerate(source["polarisation"].lower().split("-")):
+    name = f"{{source['platform_list'].lower()}}_{{tile}}_{{channel}}_{{source['orbit_direction']}}"
+    name += f"_{{int(source['relative_orbit_list']):03d}}_{{day}}t051122{{calibration}}.tif"
+    values = np.arange(side * side, dtype="f4").reshape(side, side) + number
+    with rasterio.open(folder / name, "w", driver="GTiff", height=side, width=side, count=1,
+                       dtype="float32", crs="EPSG:32633",
+                       transform=Affine(step, 0, 199980, 0, -step, 4700040)) as file:
+        file.write(values, 1)
+"""
+
+
+@pytest.fixture
+def s1processor(tmp_path, monkeypatch):
+    program = tmp_path / "S1Processor"
+    program.write_text(S1PROCESSOR.format(python=sys.executable))
+    program.chmod(0o755)
+    monkeypatch.setenv("SKYMEND_S1PROCESSOR", str(program))
+    monkeypatch.setattr("skymend.sar.s1tiling_inputs._POSTS", 37)
+
+
+@pytest.mark.parametrize("convention", ["sigma0", "gamma0", "gamma0-flattened"])
+def test_s1tiling_makes_a_scene(s1processor, case, convention):
+    whole = Grid.from_mgrs("33TTG", 100.0)
+    grid = whole.crop(Window(500, 300, 40, 60))
+    scene = run(open_engine("s1tiling"), case, Chain(convention=convention), grid=grid)
+    first = np.arange(1098 * 1098, dtype=np.float32).reshape(1098, 1098)[500:540, 300:360]
+    np.testing.assert_array_equal(read(scene.backscatter), np.stack([first, first + 1]))
+    assert scene.facts["convention"] == convention
+    assert (scene.incidence, scene.state) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome"), [("67", RetryableError), ("74", SkipJob), ("77", ToolMissingError)]
+)
+def test_exit_codes_of_s1tiling_become_outcomes(s1processor, case, monkeypatch, code, outcome):
+    monkeypatch.setenv("STANDIN_EXIT", code)
+    grid = Grid.from_mgrs("33TTG", 100.0).crop(Window(500, 300, 40, 60))
+    with pytest.raises(outcome):
+        run(open_engine("s1tiling"), case, Chain(convention="sigma0"), grid=grid)
+    assert list(case["out"].iterdir()) == []

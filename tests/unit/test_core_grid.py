@@ -79,3 +79,12 @@ def test_blocks_cover_every_pixel_once(rows, columns, size):
 def test_a_grid_survives_json():
     grid = Grid.from_mgrs("31TCJ").crop(Window(3, 4, 50, 60))
     assert Grid.from_json(grid.as_json()) == grid
+
+
+def test_a_square_is_named_also_off_its_zone():
+    """33TTG reaches west of 12 degrees east, where a longitude would say zone 32."""
+    assert Grid.mgrs_in("EPSG:32633", 229_980.0, 4_650_040.0) == "33TTG"
+    assert Grid.mgrs_in("EPSG:32733", 350_000.0, 6_250_000.0) == Grid.mgrs_at(13.4, -33.87)
+    for crs, easting in [("EPSG:2154", 300_000.0), ("EPSG:32631", 99_000.0)]:
+        with pytest.raises(ConfigError, match="a UTM zone such as EPSG:32631"):
+            Grid.mgrs_in(crs, easting, 5_000_000.0)

@@ -139,9 +139,13 @@ def test_the_tile_of_a_grid():
     assert tile_of(whole) == TILE
     assert tile_of(whole.crop(Window(5000, 9000, 64, 64))) == TILE
     corner = Grid.from_mgrs("31TCJ", 20.0).crop(Window(0, 0, 10, 10))
-    # Tiles overlap by 10 km: this corner lies in its northern neighbour too.
-    assert tile_of(corner) == "31TCK"
+    # Tiles overlap by 10 km: this corner lies in its northern neighbour too; its middle does not.
+    assert tile_of(corner) == "31TCJ"
     corner.window_in(Grid.from_mgrs("31TCK", 20.0))
+    # The tile reaches west into zone 32.
+    assert tile_of(whole.crop(Window(5000, 3000, 64, 64))) == TILE
+    with pytest.raises(ConfigError, match="a UTM zone such as EPSG:32631"):
+        tile_of(Grid("EPSG:2154", (10.0, 0.0, 250_000.0, 0.0, -10.0, 4_650_000.0), (64, 64)))
     off = Grid(whole.crs, (10.0, 0.0, 250_003.0, 0.0, -10.0, 4_650_000.0), (64, 64))
     with pytest.raises(ConfigError, match="a Sentinel-2 tile, or a window of one"):
         tile_of(off)

@@ -208,10 +208,41 @@ class Grid:
         epsg = (32700 if latitude < 0 else 32600) + zone
         transformer = Transformer.from_crs("EPSG:4326", f"EPSG:{epsg}", always_xy=True)
         easting, northing = transformer.transform(longitude, latitude)
-        column = _COLUMN_SETS[(zone - 1) % 3][int(easting // _SQUARE_M) - 1]
-        shift = 5 if zone % 2 == 0 else 0
-        row = _ROW_LETTERS[(int(northing // _SQUARE_M) + shift) % len(_ROW_LETTERS)]
-        return f"{zone:02d}{band}{column}{row}"
+        return _square_name(zone, band, easting, northing)
+
+    @classmethod
+    def mgrs_in(cls, crs: str, easting: float, northing: float) -> str:
+        """Return the tile whose 100 km square holds a point of a UTM CRS, also off its zone.
+
+        Squares of a zone go on into its neighbours, and so do Sentinel-2 tiles.
+
+        Raises
+        ------
+        ConfigError
+            if the CRS is no UTM zone on WGS 84, or the point lies beyond its squares.
+        """
+        from pyproj import Transformer
+
+        match = re.fullmatch(r"EPSG:32([67])(\d{2})", crs)
+        if match is None or not 1 <= int(match[2]) <= 60 or not 1 <= easting // _SQUARE_M <= 8:
+            raise ConfigError(
+                where="grid",
+                expected="a UTM zone such as EPSG:32631, between 100 and 900 km east",
+                found=f"{crs} at {easting:.0f} m east",
+                fix="choose the UTM zone of the area",
+            )
+        to_degrees = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+        latitude = to_degrees.transform(easting, northing)[1]
+        band = _BAND_LETTERS[min(max(int((latitude + 80) // 8), 0), 19)]
+        return _square_name(int(match[2]), band, easting, northing)
+
+
+def _square_name(zone: int, band: str, easting: float, northing: float) -> str:
+    """Return the name of the 100 km square that holds a point of a zone."""
+    column = _COLUMN_SETS[(zone - 1) % 3][int(easting // _SQUARE_M) - 1]
+    shift = 5 if zone % 2 == 0 else 0
+    row = _ROW_LETTERS[(int(northing // _SQUARE_M) + shift) % len(_ROW_LETTERS)]
+    return f"{zone:02d}{band}{column}{row}"
 
 
 def _utm_zone(longitude: float, latitude: float, band: str) -> int:

@@ -20,13 +20,11 @@ from skymend.core.encoding import BACKSCATTER, FloatArray
 from skymend.core.errors import (
     ConfigError,
     ProductError,
-    SkipJob,
     ToolMissingError,
 )
 from skymend.core.grid import Grid
 from skymend.core.raster import CogWriter, describe
 from skymend.products.radar import POWER
-from skymend.products.s1tiling import open_product
 from skymend.products.sampling import read_continuous
 from skymend.products.sentinel1 import GrdProduct
 from skymend.products.strips import strips
@@ -44,6 +42,7 @@ from skymend.sar.naming import s1tiling_name
 from skymend.sar.otb_margins import Margins, margins_of
 from skymend.sar.passes import Pass, open_pass
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out, tile_of
+from skymend.sar.tiled_scene import write_tiled
 
 FLOOR = 1e-7
 """What power at or below the noise becomes, as S1Tiling has it."""
@@ -104,9 +103,10 @@ class OtbEngine:
         dem_tiles(dem, tile, track, work / "dem", whole=False)
         run = _Run(self.settings, work, geoid or find_egm96(), chain, grid, cpus, tuple(products))
         images = [_channel(run, track, tile, channel) for channel in track.channels]
-        _write(images[0], grid, track.channels, chain, out / "backscatter.tif")
+        target = out / "backscatter.tif"
+        write_tiled(images[0], grid, track.channels, target, decibel=chain.decibel)
         return BackscatterScene(
-            backscatter=out / "backscatter.tif",
+            backscatter=target,
             incidence=None,
             state=None,
             facts=_facts(run, track),
@@ -321,18 +321,6 @@ def _epsg(grid: Grid) -> int:
             where="grid", expected="a CRS such as EPSG:32631", found=grid.crs, fix="give its code"
         )
     return int(match[1])
-
-
-def _write(image: Path, grid: Grid, channels: Sequence[str], chain: Chain, path: Path) -> None:
-    product = open_product(image)
-    some = False
-    with CogWriter(path, grid, channels, BACKSCATTER) as writer:
-        for window, part in strips(grid):
-            power = product.read(channels, part)
-            some |= bool(np.isfinite(power).any())
-            writer.write(10 * np.log10(power) if chain.decibel else power, window)
-        if not some:
-            raise SkipJob("the pass has no pixel in the area")
 
 
 def _facts(run: _Run, track: Pass) -> Mapping[str, Any]:

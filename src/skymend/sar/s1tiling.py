@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from skymend.core.encoding import BACKSCATTER
 from skymend.core.errors import (
     ConfigError,
     ProductError,
@@ -25,9 +22,7 @@ from skymend.core.errors import (
     ToolMissingError,
 )
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter
-from skymend.products.s1tiling import Name, open_product
-from skymend.products.strips import strips
+from skymend.products.s1tiling import Name
 from skymend.sar.engine import BackscatterScene, Chain
 from skymend.sar.external import (
     Container,
@@ -41,6 +36,7 @@ from skymend.sar.geoid import find_egm96
 from skymend.sar.passes import Pass, open_pass
 from skymend.sar.s1tiling_config import S1TilingSettings, prepare
 from skymend.sar.s1tiling_inputs import tile_of
+from skymend.sar.tiled_scene import write_tiled
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,10 +70,11 @@ class S1TilingEngine:
             track, tile, grid.resolution, dem, work, chain, orbit, geoid, cpus, self.settings
         )
         judge(self._run(config, work, products, geoid, chain, cpus), track)
-        images = take(work / "out", tile, track, chain)
-        _write(images, grid, track.channels, chain, out / "backscatter.tif")
+        image = take(work / "out", tile, track, chain)
+        target = out / "backscatter.tif"
+        write_tiled(image, grid, track.channels, target, decibel=chain.decibel)
         return BackscatterScene(
-            backscatter=out / "backscatter.tif",
+            backscatter=target,
             incidence=None,
             state=None,
             facts=_facts(chain, track, geoid),
@@ -153,18 +150,6 @@ def take(folder: Path, tile: str, track: Pass, chain: Chain) -> Path:
         found="none",
         fix="read S1Tiling's log in the work folder",
     )
-
-
-def _write(image: Path, grid: Grid, channels: Sequence[str], chain: Chain, path: Path) -> None:
-    product = open_product(image)
-    some = False
-    with CogWriter(path, grid, channels, BACKSCATTER) as writer:
-        for window, part in strips(grid):
-            power = product.read(channels, part)
-            some |= bool(np.isfinite(power).any())
-            writer.write(10 * np.log10(power) if chain.decibel else power, window)
-        if not some:
-            raise SkipJob("the pass has no pixel in the area")
 
 
 def _facts(chain: Chain, track: Pass, geoid: Path | None) -> dict[str, Any]:

@@ -28,14 +28,10 @@ def tile_of(grid: Grid) -> str:
     ConfigError
         if there is none: S1Tiling makes tiles only.
     """
-    from rasterio.warp import transform
-
     left, bottom, right, top = grid.bounds
-    easting = [left, right, left, right, (left + right) / 2]
-    northing = [top, top, bottom, bottom, (bottom + top) / 2]
-    longitudes, latitudes = transform(grid.crs, "EPSG:4326", easting, northing)
-    for longitude, latitude in zip(longitudes, latitudes, strict=True):
-        tile = Grid.mgrs_at(longitude, latitude)
+    middle = ((left + right) / 2, (bottom + top) / 2)
+    for easting, northing in (middle, (left, top), (right, top), (left, bottom), (right, bottom)):
+        tile = Grid.mgrs_in(grid.crs, easting, northing)
         if _holds(Grid.from_mgrs(tile, grid.resolution), grid):
             return tile
     raise ConfigError(

@@ -8,13 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from skymend.core.encoding import BACKSCATTER, FLAG, INCIDENCE, FloatArray
+from skymend.core.encoding import FLAG, INCIDENCE, FloatArray
 from skymend.core.errors import ProductError, SkipJob
 from skymend.core.grid import Grid
 from skymend.core.raster import CogWriter
 from skymend.products.strips import strips
 from skymend.sar.dimap import SnapResult, open_result
 from skymend.sar.engine import BackscatterScene, Chain
+from skymend.sar.tiled_scene import encoding
 
 _PREFIX = {"gamma0-flattened": "Gamma0", "gamma0": "Gamma0", "sigma0": "Sigma0", "beta0": "Beta0"}
 _LOCAL, _ELLIPSOID = "localIncidenceAngle", "incidenceAngleFromEllipsoid"
@@ -49,8 +50,7 @@ def write_scene(
     product = open_result(result)
     bands = [_band(product, _PREFIX[chain.convention], channel) for channel in channels]
     incidence = [b for b in (_LOCAL, _ELLIPSOID) if b in product.bands]
-    if not _backscatter(product, bands, channels, grid, chain, out / "backscatter.tif"):
-        raise SkipJob("the pass has no pixel in the area")
+    _backscatter(product, bands, channels, grid, chain, out / "backscatter.tif")
     if incidence:
         _incidence(product, incidence, grid, out / "incidence.tif")
     if _STATE in product.bands:
@@ -82,17 +82,18 @@ def _backscatter(
     grid: Grid,
     chain: Chain,
     path: Path,
-) -> bool:
-    """Write the channels; return whether any pixel has a value."""
+) -> None:
+    """Write the channels; leave nothing if no pixel has a value."""
     some = False
-    with CogWriter(path, grid, channels, BACKSCATTER) as writer:
+    with CogWriter(path, grid, channels, encoding(decibel=chain.decibel)) as writer:
         for window, part in strips(grid):
             power = np.stack([_power(product, band, part, chain) for band in bands])
             some |= bool(np.isfinite(power).any())
             writer.write(power, window)
         if not some:
             writer.close()
-    return some
+            writer.work.unlink(missing_ok=True)
+            raise SkipJob("the pass has no pixel in the area")
 
 
 def _power(product: SnapResult, band: str, grid: Grid, chain: Chain) -> FloatArray:
