@@ -173,17 +173,20 @@ def image_and_track(safe: Path, *, residual_bistatic: bool = True, polarisation:
     return image, track_of(annotation.orbit, annotation)
 
 
-def positions(grid: Grid, heights: np.ndarray, shift: float = 0.5):
-    """Earth-fixed positions of the pixel centres of a grid of geoid heights, and the normals."""
+def positions_lonlat(grid: Grid):
+    """Longitude and latitude of the pixel centres of a grid, degrees."""
     from pyproj import Transformer
 
     a, _, c, _, e, f = grid.transform
     x, y = np.meshgrid(
-        c + a * (np.arange(grid.shape[1]) + shift), f + e * (np.arange(grid.shape[0]) + shift)
+        c + a * (np.arange(grid.shape[1]) + 0.5), f + e * (np.arange(grid.shape[0]) + 0.5)
     )
-    longitude, latitude = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(
-        x, y
-    )
+    return Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
+
+
+def positions(grid: Grid, heights: np.ndarray):
+    """Earth-fixed positions of the pixel centres of a grid of geoid heights, and the normals."""
+    longitude, latitude = positions_lonlat(grid)
     up = read_geoid().at(longitude, latitude) + heights
     return to_earth_fixed(longitude, latitude, up), ellipsoid_normal(longitude, latitude)
 

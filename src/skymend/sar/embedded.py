@@ -138,7 +138,6 @@ def _imaged(slices: Sequence[Slice], terrain: Terrain, grid: Grid) -> Any:
     x, y = np.meshgrid(
         c + a * (np.arange(0, columns, stride) + 0.5), f + e * (np.arange(0, rows, stride) + 0.5)
     )
-    left, bottom, right, top = grid.bounds
     transformer = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
     longitude, latitude = transformer.transform(x, y)
     inside = np.zeros(x.shape, bool)
@@ -146,8 +145,10 @@ def _imaged(slices: Sequence[Slice], terrain: Terrain, grid: Grid) -> Any:
         line, sample = radar_coordinates(piece.image, piece.track, longitude, latitude, 0.0)
         lines, samples = piece.image.shape
         inside |= (line > 0) & (line < lines) & (sample > 0) & (sample < samples)
-    inside &= (x > left) & (x < right) & (y > bottom) & (y < top)
-    return np.kron(inside, np.ones((stride, stride), bool))[:rows, :columns]
+    imaged = np.kron(inside, np.ones((stride, stride), bool))[:rows, :columns]
+    left, bottom, right, top = grid.bounds
+    x, y = c + a * (np.arange(columns) + 0.5), f + e * (np.arange(rows) + 0.5)
+    return imaged & ((y > bottom) & (y < top))[:, None] & ((x > left) & (x < right))[None]
 
 
 def _bright(slices: Sequence[Slice]) -> tuple[float, ...]:

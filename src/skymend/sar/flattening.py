@@ -33,7 +33,7 @@ def deposit_area(
 
     A facet is cut into equal parts of about a pixel at most, each placed between the corners
     bilinearly and shared among its four nearest pixels. At that spacing the sum over a plane
-    ripples by less than 1 %, with a mean of nothing.
+    ripples by less than 2 %, with a mean of nothing.
 
     Parameters
     ----------
