@@ -113,6 +113,27 @@ def test_a_region_on_s3_survives_a_kill_and_equals_a_local_run(region, server, m
         assert SECRET_KEY.encode() not in server.read(BUCKET, document)
 
 
+def test_a_data_path_on_s3_is_a_snakemake_target(region, machine, tmp_path):
+    from skymend.adapters.jobs import RunOptions
+    from skymend.adapters.snakemake import snakemake_command
+    from skymend.core.plan import Plan
+    from skymend.core.store import open_store
+
+    uri = f"s3://{BUCKET}/target"
+    skymend("plan", region(), "--store", uri, "--output", tmp_path / "plan.json")
+    plan = Plan.read(tmp_path / "plan.json")
+    job = next(j for j in plan.jobs if j.step == "mask")
+    path = f"{job.folder}/{job.outputs['mask']}"
+    options = RunOptions(tmp_path / "plan.json", uri, 2, quiet=True)
+    command = snakemake_command(options, targets=[path])
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    store = open_store(uri)
+    record = store.record(job.step, job.key)
+    brought = (store.root / path).read_bytes()
+    assert hashlib.sha256(brought).hexdigest() == record.outputs["mask"].files[0].sha256
+
+
 def test_containers_and_s3_are_refused_together(region, server, machine):
     done = skymend("run", region(), "--store", STORE, "--in-containers", check=False)
     assert done.returncode == 2

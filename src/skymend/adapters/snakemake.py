@@ -124,6 +124,11 @@ class Rules:
         """Return the start of a step's shell command; key and log follow in the Snakefile."""
         return shlex.join(job_command("", self.threads(step), self.options)[:-1])
 
+    @property
+    def bring(self) -> str:
+        """The command that brings a data path from where the store is; the path follows."""
+        return shlex.join([sys.executable, "-m", "skymend.core.bring", self.options.store])
+
     def threads(self, step: str) -> int:
         """Return the cores a step takes."""
         return min(load_task(step).cpus, self.options.cores)
