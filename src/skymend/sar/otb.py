@@ -240,37 +240,46 @@ def _joined(parts: Sequence[Path], grid: Grid) -> FloatArray:
 
 
 def _slice(run: _Run, track: Pass, product: GrdProduct, channel: str) -> Path:
-    """Calibrate, clean and orthorectify one slice; intermediate images are removed."""
+    """Calibrate, clean and orthorectify one slice.
+
+    A whole slice is 1.7 GB in float32: each image is removed once the next one is there.
+    """
     safe = run.work / "safe" / product.id / f"{product.id}.SAFE"
     measurement = safe / product.manifest.files["measurement", channel]
-    ram = run.settings.memory_mb
     stem = run.work / f"{product.id}_{channel}"
-    steps = [Path(f"{stem}_{name}.tif") for name in ("cal", "floor", "margin")]
-    chain = run.chain
+    image = _calibrate(run, measurement, Path(f"{stem}_cal.tif"))
+    if run.chain.remove_thermal_noise:
+        image = _replace(image, _raise_to_floor(run, measurement, image, Path(f"{stem}_floor.tif")))
+    margins = margins_of(product, track) if run.chain.remove_border_noise else Margins()
+    if margins.any:
+        image = _replace(image, _reset_margins(run, image, Path(f"{stem}_margin.tif"), margins))
+    return _replace(image, _orthorectify(run, image, Path(f"{stem}_ortho.tif")))
+
+
+def _replace(old: Path, new: Path) -> Path:
+    old.unlink()
+    return new
+
+
+def _calibrate(run: _Run, measurement: Path, out: Path) -> Path:
     run.call(
         "SARCalibration",
-        **{"in": measurement, "out": [steps[0], "float"], "lut": _LUTS[chain.convention]},
-        removenoise="true" if chain.remove_thermal_noise else "false",
-        ram=ram,
+        **{"in": measurement, "out": [out, "float"], "lut": _LUTS[run.chain.convention]},
+        removenoise="true" if run.chain.remove_thermal_noise else "false",
+        ram=run.settings.memory_mb,
     )
-    image = steps[0]
-    if chain.remove_thermal_noise:
-        floor = f"im1b1 == 0 ? 0 : (im2b1 <= {FLOOR} ? {FLOOR} : im2b1)"
-        out = [steps[1], "float"]
-        run.call("BandMath", il=[measurement, image], out=out, exp=floor, ram=ram)
-        image = steps[1]
-    margins = margins_of(product, track) if chain.remove_border_noise else Margins()
-    if margins.any:
-        _reset_margins(run, image, steps[2], margins)
-        image = steps[2]
-    ortho = Path(f"{stem}_ortho.tif")
-    _orthorectify(run, image, ortho)
-    for file in steps:
-        file.unlink(missing_ok=True)
-    return ortho
+    return out
 
 
-def _reset_margins(run: _Run, image: Path, out: Path, margins: Margins) -> None:
+def _raise_to_floor(run: _Run, measurement: Path, image: Path, out: Path) -> Path:
+    """Raise power at or below the noise to the floor; only a DN of 0 stays 0, no data."""
+    floor = f"im1b1 == 0 ? 0 : (im2b1 <= {FLOOR} ? {FLOOR} : im2b1)"
+    inputs, ram = [measurement, image], run.settings.memory_mb
+    run.call("BandMath", il=inputs, out=[out, "float"], exp=floor, ram=ram)
+    return out
+
+
+def _reset_margins(run: _Run, image: Path, out: Path, margins: Margins) -> Path:
     run.call(
         "ResetMargin",
         **{"in": image, "out": [out, "float"], "mode": "margin", "ram": run.settings.memory_mb},
@@ -279,9 +288,10 @@ def _reset_margins(run: _Run, image: Path, out: Path, margins: Margins) -> None:
         margin_left=margins.left,
         margin_right=margins.right,
     )
+    return out
 
 
-def _orthorectify(run: _Run, image: Path, out: Path) -> None:
+def _orthorectify(run: _Run, image: Path, out: Path) -> Path:
     """Bring an image onto the grid; OTB counts from the corner of the upper left pixel."""
     grid = run.grid
     rows, columns = grid.shape
@@ -312,6 +322,7 @@ def _orthorectify(run: _Run, image: Path, out: Path) -> None:
             found=f"{made.transform} {made.shape}",
             fix="report this: OTB's options have changed their meaning",
         )
+    return out
 
 
 def _epsg(grid: Grid) -> int:

@@ -51,8 +51,8 @@ def margins_of(product: GrdProduct, track: Pass) -> Margins:
     zeroed = parse_ipf(product.ipf) >= ZEROED_SINCE
     reach = ZERO_REACH if zeroed else REACH
     return Margins(
-        top=_depth(border.top, reach),
-        bottom=_depth(lines - border.bottom, reach),
+        top=_depth(border.top, min(reach, lines // 2)),
+        bottom=_depth(lines - border.bottom, min(reach, lines // 2)),
         left=0 if zeroed else _deepest(border.near, reach),
         right=0 if zeroed else _deepest(samples - border.far, reach),
     )
