@@ -67,6 +67,7 @@ class Container:
         ----------
         argv : program and arguments, as inside the image.
         read, write : files and folders it may read or write; the same paths inside as outside.
+            It runs in the first of the writable folders.
         memory_gb, cpus : limits of the container.
         """
         limit = f"{round(memory_gb * 1024)}m"
@@ -84,6 +85,7 @@ class Container:
             *(part for n, v in sorted(variables.items()) for part in ("--env", f"{n}={v}")),
             *(part for p in writable for part in ("--mount", _mount(p))),
             *(part for p in readable for part in ("--mount", _mount(p, "readonly"))),
+            *(("--workdir", str(writable[0])) if writable else ()),
             self.image,
             *argv,
         ]

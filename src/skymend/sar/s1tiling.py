@@ -89,17 +89,16 @@ class S1TilingEngine:
         chain: Chain,
         cpus: int,
     ) -> Finished:
-        argv = ["S1Processor", str(config)]
         if self.settings.image is None:
             program = self.settings.program or find_s1processor()
-            return run_program([str(program), *argv[1:]], folder=work)
+            return run_program([str(program), str(config)], folder=work)
         # Terrain flattening without an orbit file makes S1Tiling fetch one.
         flattened = chain.convention == "gamma0-flattened"
         box = Container(self.settings.image, network=flattened)
-        readable = [*products, *([geoid] if geoid is not None else [])]
+        # The entry point of S1Tiling's image is S1Processor.
         command = box.command(
-            argv,
-            read=readable,
+            [str(config)],
+            read=[*products, geoid or find_egm96()],
             write=[work],
             memory_gb=self.settings.memory_gb * cpus + 2,
             cpus=cpus,
