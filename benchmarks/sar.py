@@ -31,7 +31,9 @@ import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 TILE = "30NVN"
-PRODUCT = "s1-grd-safe-metadata/S1A_IW_GRDH_1SDV_20200708T182643_20200708T182708_033367_03DDAA_9550.zip"
+PRODUCT = (
+    "s1-grd-safe-metadata/S1A_IW_GRDH_1SDV_20200708T182643_20200708T182708_033367_03DDAA_9550.zip"
+)
 SIDE = 10980
 GEOID = "/usr/share/proj/egm96_15.gtx"
 

@@ -28,6 +28,7 @@ AREA = Grid("EPSG:32631", (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_800_000.0), (200,
 WIDE = AREA.crop(Window(-75, -75, 350, 350))
 SURVEY = Survey(datetime(2020, 5, 6, 6, 0, 0, tzinfo=UTC), 38.0, "DES", slices=2)
 
+ENGINE = EmbeddedEngine()
 DARK = replace(SURVEY, slices=1, noise={"VV": 10**-2.4})
 
 
@@ -56,7 +57,7 @@ def made(tmp_path_factory):
     return make(tmp_path_factory.mktemp("grd"))
 
 
-def run(products, dem, out, grid=AREA, engine=EmbeddedEngine(), cpus=1, orbit=None, **chain):
+def run(products, dem, out, grid=AREA, engine=ENGINE, cpus=1, orbit=None, **chain):
     out.mkdir(exist_ok=True)
     scene = engine.process(
         products, grid, dem, out, chain=Chain(**chain), orbit=orbit, work=out / "work", cpus=cpus
@@ -70,7 +71,7 @@ def flattened(made, tmp_path_factory):
 
 
 def test_flattening_gives_back_the_backscatter_of_the_ground(flattened):
-    _, power, incidence, state = flattened
+    _, power, _, state = flattened
     good = (state == 0) & np.isfinite(power).all(axis=0)
     assert good.mean() > 0.95
     for index, truth in enumerate(GAMMA0.values()):
@@ -132,7 +133,7 @@ def test_the_grid_is_exactly_the_one_asked_for(flattened):
 
 def test_two_slices_join_without_a_seam(tmp_path, made, flattened):
     whole, dem = make(tmp_path / "one", survey=replace(SURVEY, slices=1))
-    assert len(whole) == 1 and len(made[0]) == 2
+    assert (len(whole), len(made[0])) == (1, 2)
     power = run(whole, dem, tmp_path / "out")[1]
     joined = flattened[1]
     both = np.isfinite(power) & np.isfinite(joined)
@@ -188,7 +189,7 @@ def test_coarser_pixels_are_means(made, flattened, tmp_path):
 
 def test_noise_of_a_dark_ground_averages_to_nothing(tmp_path):
     """A null field: what is left after the noise has mean zero, before any floor."""
-    products, dem = make(tmp_path / "dark", survey=DARK, gamma0={"VV": 0.0}, grainless=False)
+    products, _ = make(tmp_path / "dark", survey=DARK, gamma0={"VV": 0.0}, grainless=False)
     product = open_grd(products[0])
     from skymend.sar.calibration import Radiometry
 
@@ -340,7 +341,8 @@ def test_an_antimeridian_scene_is_processed(tmp_path, monkeypatch):
     area = Grid("EPSG:32601", (10.0, 0.0, 263_200.0, 0.0, -10.0, 5_000_000.0), (120, 120))
     wide = area.crop(Window(-60, -60, 240, 240))
     longitude, _ = positions_lonlat(wide)
-    assert longitude.min() < -179 and longitude.max() > 179
+    assert longitude.min() < -179
+    assert longitude.max() > 179
     from skymend.simulate import terrain_grd
 
     def unwrapped(grid, outline=terrain_grd.outline):
