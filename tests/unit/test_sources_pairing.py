@@ -415,3 +415,28 @@ def _best_by_hand(passes, dates, area):
 
 def test_the_box_helper_wraps():
     assert box(0, 0, 1, 1).equals(Polygon(wrapped(0, 0, 1, 1)["coordinates"][0]))
+
+
+@settings(max_examples=20)
+@given(skies(), st.lists(st.floats(0, 100), min_size=12, max_size=12), st.floats(0.05, 1))
+def test_whatever_the_sky_a_choice_keeps_its_promises(sky, clouds, wanted):
+    area, radars = sky
+    items = []
+    for made, cloud in zip(radars, clouds, strict=False):
+        made.properties |= {"eo:cloud_cover": cloud, "platform": "sentinel-2a"}
+        made.collection_id = "sentinel-2-l2a"
+        items.append(made)
+    for best in ("earliest", "latest", "clearest"):
+        found = choose(items, area, best=best, cloud_max=0.5, coverage_min=wanted)
+        rows = found.table.rows
+        assert sorted(row.id for row in rows) == sorted(item.id for item in items)
+        assert all(row.reason for row in rows)
+        again = choose(items[::-1], area, best=best, cloud_max=0.5, coverage_min=wanted)
+        assert again.table == found.table
+        if found.best is None:
+            assert chosen(found.table) == []
+            continue
+        assert chosen(found.table) == sorted(c.id for c in found.best.candidates)
+        # leaving out a tile may cost a ten-thousandth of the area
+        assert area.coverage(found.best.footprint) >= wanted - 1e-9
+        assert all(row.cloud <= 0.5 for row in rows if row.chosen)
