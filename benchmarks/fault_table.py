@@ -24,8 +24,9 @@ import tempfile
 import time
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
+from urllib.request import urlopen
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
@@ -87,6 +88,9 @@ class Outcome:
     cuts: int = 0
     restarts: int = 0
     refetched: int = 0
+    sent: int = 0
+    size: int = 0
+    name: str = ""
     seconds: float = 0.0
     left_behind: bool = False
 
@@ -222,7 +226,7 @@ class Bench:
         original, window = self._original(trial)
         remote = self._remote(trial, original, window)
         ranged = trial.case.ranged and not trial.case.truncate
-        outcome = Outcome(trial.fault, trial.check, ranged)
+        outcome = Outcome(trial.fault, trial.check, ranged, name=trial.case.name, size=window[1])
         final = self.folder / "out" / remote.name
         start = time.monotonic()
         try:
@@ -334,8 +338,12 @@ def run_trials(
             trial.case.path = str(folder / trial.case.path)
     with serving([trial.case for trial in trials], pattern, folder) as url:
         if processes == 1:
-            return run_share(Bench(url, pattern, folder), trials, threads)
-        return _in_processes(url, pattern, folder, trials, processes, threads)
+            outcomes = run_share(Bench(url, pattern, folder), trials, threads)
+        else:
+            outcomes = _in_processes(url, pattern, folder, trials, processes, threads)
+        with urlopen(f"{url}/sent") as answer:
+            sent = json.load(answer)
+    return [replace(outcome, sent=sent[outcome.name]) for outcome in outcomes]
 
 
 def run_share(bench: Bench, trials: list[Trial], threads: int) -> list[Outcome]:
@@ -469,7 +477,7 @@ def table(outcomes: list[Outcome]) -> str:
     lines = [
         "| fault | downloads | accepted | digest, manifest or CRC: exact / all | "
         "size only: exact / all | refused | cuts | "
-        "re-fetched per cut, MiB: mean, most | restarts | slowest s |",
+        "sent again per cut, MiB: mean, most | restarts | slowest s |",
         "|---|---|---|---|---|---|---|---|---|---|",
     ]
     for fault, words in FAULTS.items():
@@ -483,7 +491,7 @@ def _row(words: str, rows: list[Outcome]) -> str:
     accepted = [row for row in rows if row.accepted]
     strong = [row for row in accepted if row.verified != "size"]
     weak = [row for row in accepted if row.verified == "size"]
-    mean, most = refetched_per_cut(rows)
+    mean, most = sent_again_per_cut(rows)
     return (
         f"| {words} | {len(rows)} | {len(accepted)} | {sum(r.exact for r in strong)} / "
         f"{len(strong)} | {sum(r.exact for r in weak)} / {len(weak)} | "
@@ -492,12 +500,15 @@ def _row(words: str, rows: list[Outcome]) -> str:
     )
 
 
-def refetched_per_cut(rows: list[Outcome]) -> tuple[float, float]:
-    """Return mean and largest MiB a cut, of downloads with Range and ETag and no restart."""
+def sent_again_per_cut(rows: list[Outcome]) -> tuple[float, float]:
+    """Return mean and largest MiB a cut, of downloads with Range and ETag and no restart.
+
+    Counted by the server: also bytes that a reset connection threw away before they were read.
+    """
     each = [
-        row.refetched / row.cuts / MIB
+        max(0, row.sent - row.size) / row.cuts / MIB
         for row in rows
-        if row.ranged and row.cuts and not row.restarts and row.accepted
+        if row.ranged and row.cuts and not row.restarts and row.accepted and row.fault != "full"
     ]
     return (statistics.mean(each), max(each)) if each else (0.0, 0.0)
 

@@ -50,7 +50,8 @@ def main() -> None:
         ]
         with serving(cases, pattern, folder) as url:
             rounds = [_round(options, url, folder) for _ in range(options.rounds)]
-            slow = _paced(options, url, folder, pattern, paced)
+            paces = [_paced(options, url, folder, pattern, paced) for _ in range(options.rounds)]
+            slow = sorted(paces, key=lambda p: p["curl"] / p["skymend"])[len(paces) // 2]
             small, large = (_memory(options, url, folder, n) for n in ("paced-0", "fast"))
     _table(options, rounds, slow, small, large)
 
@@ -208,13 +209,14 @@ def _table(options, rounds, slow, small, large) -> None:
     ratios = [r["ranges"]["s"] / r["skymend"]["s"] for r in rounds]
     print(
         f"\nspeed against curl and md5sum: {statistics.median(ratios):.2f} "
-        f"({min(ratios):.2f} to {max(ratios):.2f}; wanted: at least 0.90)"
+        f"({min(ratios):.2f} to {max(ratios):.2f}; wanted: at least 0.90), with "
+        f"{median('skymend', 'cpu_s') / median('ranges', 'cpu_s'):.2f} of its CPU time"
     )
     rate = slow["size"] / slow["skymend"] / 1e6
     print(
         f"paced to {CONNECTIONS} x {PACE / 1e6:.0f} MB/s, {slow['size'] / MIB:.0f} MiB: skymend "
         f"{slow['skymend']:.2f} s ({rate:.1f} MB/s, verified), curl {slow['curl']:.2f} s (not "
-        f"verified): {slow['curl'] / slow['skymend']:.3f} of its speed (wanted: at least 0.95)"
+        f"verified): {slow['curl'] / slow['skymend']:.3f} of its speed (wanted: 0.95)"
     )
     peaks = [r["skymend"]["above_mib"] for r in rounds] + [large["above_mib"]]
     print(

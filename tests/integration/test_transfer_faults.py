@@ -38,8 +38,9 @@ def test_only_what_is_wrong_each_time_is_refused(outcomes):
 
 def test_cuts_cost_at_most_8_mib_and_nothing_hangs(outcomes):
     assert sum(o.cuts for o in outcomes) > 20
-    _, most = fault_table.refetched_per_cut(outcomes)
+    _, most = fault_table.sent_again_per_cut(outcomes)
     assert most <= 8.0
+    assert sum(o.sent for o in outcomes) >= sum(o.size for o in outcomes if o.accepted)
     assert max(o.seconds for o in outcomes) < fault_table.OPTIONS.wall_s
 
 

@@ -411,6 +411,16 @@ def test_authorization_stays_with_its_host(hosts, tmp_path):
     assert there.seen[-1] == ("/b", "Bearer token-0")
 
 
+def test_a_proxy_of_the_environment(hosts, tmp_path, monkeypatch):
+    (first, here, _), (_, there, server) = hosts
+    monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{server.server_port}")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    download(Remote("http://far.invalid/x", "p", "a"), tmp_path, options=FAST)
+    assert there.seen == [("http://far.invalid/x", None)]
+    download(Remote(f"{first}/y", "p", "b"), tmp_path, options=FAST)
+    assert here.seen == [("/y", None)]
+
+
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://h/x", "/loop"])
 def test_redirects_that_are_not_followed(hosts, tmp_path, target):
     (first, here, _), _ = hosts

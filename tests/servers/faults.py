@@ -4,7 +4,8 @@
 
 Files are windows of one pattern file, or files of their own, sent with ``sendfile``. Each case
 says what goes wrong, and at which byte; what has gone wrong its number of times is right
-afterwards. ``/log`` tells which requests came (hand-built, no recording of any provider).
+afterwards. ``/log`` tells which requests came, ``/sent`` how many bytes went out (hand-built, no
+recording of any provider).
 """
 
 from __future__ import annotations
@@ -76,7 +77,7 @@ class State:
         self.path = case.path or pattern
         self.offset, self.size, self.etag = case.offset, case.size, case.etag
         self.generation = 0
-        self.pages = self.refusals = self.waits = 0
+        self.pages = self.waits = self.sent = 0
         self.events: dict[int, list[str]] = {}
         self.log: list[dict] = []
         for kind in ("cuts", "stalls"):
@@ -120,6 +121,7 @@ class Handler:
     def __init__(self, server: Server, sock: socket.socket) -> None:
         self.server = server
         self.sock = sock
+        self.state: State | None = None
         self.buffer = b""
 
     def run(self) -> None:
@@ -141,9 +143,9 @@ class Handler:
 
     def answer(self, target: str, headers: dict[str, str]) -> bool:
         """Answer one request; False if the connection is closed."""
-        if target == "/log":
-            logs = {name: state.log for name, state in self.server.states.items()}
-            return self.simple(200, json.dumps(logs).encode(), {})
+        if target in ("/log", "/sent"):
+            told = {name: getattr(s, target[1:]) for name, s in self.server.states.items()}
+            return self.simple(200, json.dumps(told).encode(), {})
         state = self.server.states.get(target.partition("?")[0].strip("/"))
         if state is None:
             return self.simple(404, b"no such file", {})
@@ -192,7 +194,7 @@ class Handler:
         return True
 
     def serve(self, state: State, headers: dict[str, str]) -> bool:
-        case = state.case
+        case, self.state = state.case, state
         with state.lock:
             size, etag, base, path = state.size, state.etag, state.offset, state.path
         if size < 0:
@@ -274,6 +276,7 @@ class Handler:
             if fault:
                 data = os.pread(descriptor, last - first, base + first)
                 self.sock.sendall(bytes(byte ^ 0x5A for byte in data))
+                self.count(len(data))
             elif state.case.rate:
                 self.paced(descriptor, base + first, last - first, state.case)
             else:
@@ -304,6 +307,12 @@ class Handler:
             if sent == 0:
                 raise OSError("the file is shorter than its case says")
             offset, count = offset + sent, count - sent
+            self.count(sent)
+
+    def count(self, sent: int) -> None:
+        """Count bytes given to the network, read by the client or not."""
+        with self.state.lock:
+            self.state.sent += sent
 
     def paced(self, descriptor: int, offset: int, count: int, case: Case) -> None:
         """Send blocks at a steady rate of bytes a second."""

@@ -127,7 +127,14 @@ class Fetcher:
 
     def _head(self, session: Session, response: Any) -> bytes:
         """Return the first bytes of a body, refused if they are an error page's."""
-        head = _read(response.read, sniff.HEAD, self._decodes(session, response))
+        head, decodes = b"", self._decodes(session, response)
+        pace = _Pace(4 * session.options.stall_s, 0)
+        while len(head) < sniff.HEAD:
+            data = _read(response.read1, sniff.HEAD - len(head), decodes)
+            if not data:
+                break
+            head += data
+            pace.check(len(head))
         content_type = response.headers.get("Content-Type", "")
         problem = sniff.objection(session.remote.kind, session.remote.name, content_type, head)
         if problem:

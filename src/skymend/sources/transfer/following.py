@@ -1,7 +1,8 @@
-"""A digest that follows a growing part, so that it is ready when the last byte is."""
+"""What follows a growing part, so that little is left to do after the last byte."""
 
 from __future__ import annotations
 
+import contextlib
 import threading
 
 from skymend.sources.transfer import digests
@@ -9,6 +10,7 @@ from skymend.sources.transfer.part import Part
 
 _BLOCK = 2**20
 _WORTH_A_THREAD = 8 * 2**20
+_WORTH_A_FLUSH = 64 * 2**20
 
 
 class Follower:
@@ -71,3 +73,45 @@ class Follower:
                 return
             self._hash.update(wanted[:count])
             self._position += count
+
+
+class Flusher:
+    """Sends a part to the disk while it grows, so that the last flush is short.
+
+    Parameters
+    ----------
+    part : the part.
+    """
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+        self._flushed = part.done
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    def poke(self, done: int) -> None:
+        """Say how many bytes of the part are here."""
+        if done - self._flushed < _WORTH_A_FLUSH:
+            return
+        self._flushed = done
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closed:
+                return
+            with contextlib.suppress(OSError):  # the flush before the move reports it
+                self._part.flush()

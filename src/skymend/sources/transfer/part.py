@@ -208,6 +208,10 @@ class Part:
         """Read bytes back; return their number."""
         return os.preadv(self._descriptor, [buffer], offset)
 
+    def flush(self) -> None:
+        """Send what was written on its way to the disk, and wait for it."""
+        os.fdatasync(self._descriptor)
+
     def move_to(self, final: Path, size: int) -> None:
         """Put the complete file in place: flushed to the disk, then renamed, then the folder.
 

@@ -19,7 +19,7 @@ from skymend.sources.transfer import sniff
 from skymend.sources.transfer.answers import Version
 from skymend.sources.transfer.budget import Budget, Permit
 from skymend.sources.transfer.connections import Connections
-from skymend.sources.transfer.following import Follower
+from skymend.sources.transfer.following import Flusher, Follower
 from skymend.sources.transfer.intervals import Interval, dwindling, missing
 from skymend.sources.transfer.ledger import Ledger
 from skymend.sources.transfer.part import Part
@@ -90,6 +90,7 @@ class Session:
         self.whole = False
         self.deadline = time.monotonic() + options.wall_s
         self.follower = Follower(part, None)
+        self._flusher = Flusher(part)
         self._fetch = fetch
         self._connections = connections
         self._budget = budget
@@ -142,9 +143,11 @@ class Session:
         self._allowed = 1 if self.whole else self.options.connections
         self.follower = Follower(self.part, self._algorithm)
         self.follower.poke()
+        self._flusher = Flusher(self.part)
         try:
             self._supervise()
         finally:
+            self._flusher.close()
             self._stop_workers()
             self._spend()
             self.follower.close()
@@ -187,8 +190,9 @@ class Session:
             with self._change:
                 if self._workers and self._end is None:
                     self._change.wait(_TICK_S)
-            version = self.part.version
-            self._tick(self.part.done, version.total if version else self.remote.size)
+            version, done = self.part.version, self.part.done
+            self._flusher.poke(done)
+            self._tick(done, version.total if version else self.remote.size)
             self._spend()
 
     def _grow(self) -> None:
