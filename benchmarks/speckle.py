@@ -1,6 +1,7 @@
 """Speckle filters: what each takes and what it keeps; speed against OTB's Despeckle.
 
     python -m benchmarks speckle
+    python benchmarks/speckle.py --picture docs/images/speckle.png
 
 The scene: flat fields, a straight and a slanted step of 7 dB, lines two pixels wide and point
 targets of 3 x 3 pixels, under speckle of 4.4 looks, white and correlated as the sensor's is.
@@ -286,8 +287,29 @@ def speed(side: int = 2048) -> None:
     )
 
 
+def picture(path: Path, real: np.ndarray | None) -> None:
+    """Draw the slanted step and points of the made scene, and a coast of the real one, filtered."""
+    from PIL import Image
+
+    made = speckled(scene(), correlated=True)
+    parts = [(made, LOOKS, (slice(180, 340), slice(20, 180)), (-16.0, 0.0))]
+    parts.append((made, LOOKS, (slice(690, 850), slice(60, 220)), (-18.0, -4.0)))
+    if real is not None:
+        parts.append((real, REAL_LOOKS, (slice(100, 260), slice(840, 1000)), (36.0, 54.0)))
+    rows = []
+    for power, looks, where, (low, high) in parts:
+        panels = [
+            filter_speckle(n, power, looks=looks, window=WINDOWS.get(n, 7))[where] for n in FILTERS
+        ]
+        level = (10 * np.log10(np.concatenate(panels, axis=1)) - low) / (high - low)
+        rows.append(np.nan_to_num(np.clip(level, 0, 1) * 255).astype(np.uint8))
+    Image.fromarray(np.concatenate(rows)).save(path, optimize=True)
+    print(f"\n{path}: from left to right {', '.join(FILTERS)}")
+
+
 def main() -> None:
-    """Print the tables."""
+    """Print the tables; with ``--picture FILE`` draw as well."""
+    words = sys.argv[1:]
     side = f"{SIDE} x {SIDE}"
     show(f"Speckle correlated as the sensor's, {LOOKS} looks, {side}", HEADER, table(True))
     show(f"White speckle, {LOOKS} looks, {side}", HEADER, table(False))
@@ -295,7 +317,9 @@ def main() -> None:
     power = real_power(Path(os.environ.get("SKYMEND_SHARED", root.parent / "shared")) / "data")
     if power is not None:
         show("Real IW GRDH, VV, decimated, 837 x 1280", REAL_HEADER, real_table(power))
-    speed(int(sys.argv[1]) if len(sys.argv) > 1 else 2048)
+    if "--picture" in words:
+        picture(Path(words[words.index("--picture") + 1]), power)
+    speed()
 
 
 if __name__ == "__main__":
