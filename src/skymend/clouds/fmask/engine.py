@@ -107,9 +107,10 @@ def find_clouds(
     cloud = ((flags & CLOUD_LIKE) != 0) & (percent > limit) & (percent != NONE)
     if scene.has_temperature:
         cloud |= very_cold(scene, flags, clear)
-    cloud = spare_ground(scene, flags, cloud, options, cpus)
+    index = parallax.index_around(scene, cloud, cpus) if parallax.applies(scene) else None
+    cloud = spare_ground(scene, flags, cloud, options, index)
     cloud = close_pinholes(cloud) & ((flags & VALID) != 0)
-    cloud = grow_rims(cloud, flags, scene.bands.red, options.cloud_rim_m / scene.grid.resolution)
+    cloud = grow_rims(scene, cloud, flags, options.cloud_rim_m / scene.grid.resolution, index)
     cloud = drop_specks(cloud, round(options.smallest_cloud_m2 / scene.grid.resolution**2))
     return percent, cloud, {"land_threshold": round(threshold / STEP, 3)}
 
@@ -124,15 +125,19 @@ def very_cold(scene: Scene, flags: ByteArray, clear: Clear) -> BoolArray:
 
 
 def spare_ground(
-    scene: Scene, flags: ByteArray, cloud: BoolArray, options: Options, cpus: int
+    scene: Scene,
+    flags: ByteArray,
+    cloud: BoolArray,
+    options: Options,
+    index: parallax.IndexArray | None,
 ) -> BoolArray:
     """Remove bright ground that passed for cloud.
 
-    With the bands of the parallax test, what stands still goes; without, what looks like town,
-    rock or (without a thermal band) snow and is narrow.
+    With the displacement index, what stands still goes; without, what looks like town, rock or
+    (without a thermal band) snow and is narrow.
     """
-    if parallax.applies(scene):
-        return parallax.keep_moving(scene, cloud, cpus)
+    if index is not None:
+        return parallax.keep_moving(scene, cloud, index)
     like = BUILT if scene.has_temperature else BUILT | SNOW
     suspects = ((flags & like) != 0) & cloud
     return spare(cloud, suspects, options.spare_m / scene.grid.resolution)

@@ -16,10 +16,14 @@ from skymend.clouds.fmask.strips import over_strips
 from skymend.clouds.fmask.tidy import erode, grow
 from skymend.core.encoding import FloatArray
 
-SEED = -0.5
-"""Index below which a pixel moves (section 2.3)."""
+SEED, GROWN = -50, -25
+"""Index x 100 below which a pixel moves, and below which one beside it does (section 2.3)."""
 
-REACH_M = 60.0
+STILL, DECK = 0, 20
+"""Index x 100 of ground: a pixel at or above the first stands still, and the second is as far as
+the noise of a smooth deck reaches."""
+
+DECK_M = 60.0
 CIRRUS_SEEN = 100
 """Reflectance x 10000 at 1.38 um of a cloud that needs no parallax to be believed."""
 
@@ -28,6 +32,7 @@ FINEST_M, COARSEST_M = 10.0, 20.0
 """Beyond these pixel sizes the shift is not a matter of single pixels."""
 
 BoolArray = npt.NDArray[np.bool_]
+IndexArray = npt.NDArray[np.int8]
 
 
 def applies(scene: Scene) -> bool:
@@ -58,43 +63,53 @@ def displacement_index(wide: ShortArray, red_edge: ShortArray, nir: ShortArray) 
     return index
 
 
-def keep_moving(scene: Scene, cloud: BoolArray, cpus: int) -> BoolArray:
-    """Drop what stands still: bright roofs, beaches, rock, snow.
-
-    A cloud pixel stays if a moving pixel of the same cloud lies within 60 m, if it lies more
-    than 60 m inside a cloud that moves somewhere (large decks hold no texture to shift), or if
-    the cirrus band shows it.
+def index_around(scene: Scene, cloud: BoolArray, cpus: int) -> IndexArray:
+    """Return the displacement index of the strips of rows in which there are clouds.
 
     Returns
     -------
-    (rows, columns) boolean, part of ``cloud``.
+    (rows, columns) int8, index x 100; 100 in the other strips.
     """
-    seeds = _seeds(scene, cloud, cpus)
-    radius = REACH_M / scene.grid.resolution
-    near = grow(seeds, radius)
-    deep = erode(cloud, radius) & touching(seeds, cloud)
-    high = scene.bands.cirrus > CIRRUS_SEEN if scene.has_cirrus else np.False_
-    return np.asarray(cloud & (near | deep | high))
-
-
-def _seeds(scene: Scene, cloud: BoolArray, cpus: int) -> BoolArray:
-    """Return the cloud pixels that move, single ones excepted."""
-    seeds = np.zeros(cloud.shape, np.bool_)
+    whole = np.full(cloud.shape, 100, np.int8)
     reach = WINDOW // 2
     wide, red_edge = scene.nir_wide, scene.red_edge
     assert wide is not None  # `applies` said so
     assert red_edge is not None
 
     def rate(first: int, last: int) -> None:
-        if not cloud[first:last].any():
+        if not cloud[max(0, first - reach) : last + reach].any():
             return
         top = max(0, first - reach)
         part = slice(top, last + reach)
         index = displacement_index(wide[part], red_edge[part], scene.bands.nir[part])
-        seeds[first:last] = (index[first - top : last - top] < SEED) & cloud[first:last]
+        np.rint(index[first - top : last - top] * 100, out=whole[first:last], casting="unsafe")
 
     over_strips(rate, cloud.shape[0], cpus)
-    return seeds
+    return whole
+
+
+def keep_moving(scene: Scene, cloud: BoolArray, index: IndexArray) -> BoolArray:
+    """Drop what stands still: bright roofs, beaches, rock, patches of snow.
+
+    A cloud pixel stays if it or one beside it moves, unless it plainly stands still itself; if
+    it lies 60 m inside a cloud that moves somewhere, for large decks hold little texture to
+    shift; or if the cirrus band shows it.
+
+    Parameters
+    ----------
+    index : (rows, columns) int8 of :func:`index_around`.
+
+    Returns
+    -------
+    (rows, columns) boolean, part of ``cloud``.
+    """
+    seeds = (index < SEED) & cloud
+    kept = grow(seeds, 1) & (index < STILL)
+    deck = erode(cloud, DECK_M / scene.grid.resolution) & (index < DECK)
+    kept |= deck & touching(seeds, cloud)
+    if scene.has_cirrus:
+        kept |= scene.bands.cirrus > CIRRUS_SEEN
+    return np.asarray(cloud & kept)
 
 
 def touching(seeds: BoolArray, within: BoolArray) -> BoolArray:

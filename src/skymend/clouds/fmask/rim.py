@@ -1,54 +1,94 @@
-"""The thin edges of clouds: growing a mask only where the ground looks hazed over."""
+"""The thin edges of clouds: growing a mask only where the ground looks hazed over.
+
+Fmask dilates blindly (Zhu & Woodcock 2012, section 3.3). Edges too thin for the spectral tests
+still outshine the clear ground of the scene: in red, where plants and water are dark, and over
+snow in SWIR1, where snow is.
+"""
 
 from __future__ import annotations
+
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from skymend.clouds.fmask.parallax import GROWN, IndexArray
 from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, SNOW, VALID, WATER
-from skymend.clouds.fmask.scene import ShortArray
+from skymend.clouds.fmask.scene import Scene, ShortArray
 from skymend.clouds.fmask.tidy import grow
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-BRIGHT = 0.94
-"""Quantile of the red band over clear ground that an edge must exceed."""
+BRIGHT, BRIGHT_SNOW = 0.93, 0.98
+"""Quantile of clear ground that an edge must exceed."""
+
+AFAR_M = 120.0
+"""Snow counts as clear at this distance from clouds."""
+
+AROUND_M = 600.0
+"""An edge is taken to lie over water if most clear ground in a square of this side is water."""
 
 _FEWEST = 100
 _BINS = 12_000
 
 
-def grow_rims(cloud: BoolArray, flags: ByteArray, red: ShortArray, radius: float) -> BoolArray:
-    """Grow clouds over the brighter ground around them.
+class Levels(NamedTuple):
+    """Reflectance x 10000 that few clear pixels exceed: red of land and water, SWIR1 of snow."""
 
-    Fmask dilates blindly (Zhu & Woodcock 2012, section 3.3); edges thin enough to fail the
-    spectral tests still outshine clear ground in red, where plants and water are dark.
+    land: int
+    water: int
+    snow: int
+
+
+def grow_rims(
+    scene: Scene, cloud: BoolArray, flags: ByteArray, radius: float, index: IndexArray | None
+) -> BoolArray:
+    """Grow clouds over the brighter ground around them.
 
     Parameters
     ----------
     radius : in pixels; clouds reach no further than this.
+    index : displacement index x 100; where there is one, edges must move too.
     """
     near = grow(cloud, radius) & ~cloud & ((flags & VALID) != 0)
-    near &= (flags & SNOW) == 0
-    land, water = bright_levels(flags, red)
-    water_here = (flags & WATER) != 0
-    near &= np.where(water_here, red > water, red > land)
-    return np.asarray(cloud | near)
+    if index is not None:
+        near &= index < GROWN
+    levels = bright_levels(scene, cloud, flags)
+    red, swir1 = scene.bands.red, scene.bands.swir1
+    snow = (flags & SNOW) != 0
+    bright = red > levels.land
+    over_water = _over_water(cloud, flags, scene.grid.resolution)
+    np.copyto(bright, red > levels.water, where=over_water)
+    np.copyto(bright, swir1 > levels.snow, where=snow)
+    return np.asarray(cloud | (near & bright))
 
 
-def bright_levels(flags: ByteArray, red: ShortArray) -> tuple[int, int]:
-    """Return the red reflectance x 10000 that few clear pixels of land, and of water, exceed."""
-    land = _quantile(red[(flags & CLEAR_LAND) == VALID])
-    water = _quantile(red[(flags & (VALID | CLOUD_LIKE | WATER)) == (VALID | WATER)])
-    either = land if land is not None else water
-    if either is None:
-        return _BINS, _BINS
-    return either, either if water is None else water
+def bright_levels(scene: Scene, cloud: BoolArray, flags: ByteArray) -> Levels:
+    """Return what outshines clear ground; 12000 for a kind that the scene hardly shows."""
+    red, swir1 = scene.bands.red, scene.bands.swir1
+    land = _quantile(red[(flags & CLEAR_LAND) == VALID], BRIGHT)
+    wet = (flags & (VALID | CLOUD_LIKE | WATER)) == (VALID | WATER)
+    water = _quantile(red[wet], BRIGHT)
+    snow = ((flags & SNOW) != 0) & ~grow(cloud, AFAR_M / scene.grid.resolution)
+    return Levels(land, water, _quantile(swir1[snow], BRIGHT_SNOW))
 
 
-def _quantile(values: ShortArray) -> int | None:
+def _over_water(cloud: BoolArray, flags: ByteArray, resolution_m: float) -> BoolArray:
+    """Return pixels that are water, or among clear ground that mostly is."""
+    import cv2
+
+    water = (flags & WATER) != 0
+    side = 2 * round(AROUND_M / resolution_m / 2) + 1
+    wet = water & ((flags & CLOUD_LIKE) == 0)
+    ground = ~cloud & ((flags & VALID) != 0)
+    shares = (cv2.blur(m.view(np.uint8) * np.uint8(200), (side, side)) for m in (wet, ground))
+    wet_share, ground_share = shares
+    return np.asarray(water | (wet_share > 0.6 * ground_share))
+
+
+def _quantile(values: ShortArray, share: float) -> int:
     if values.size < _FEWEST:
-        return None
+        return _BINS
     counts = np.bincount(np.clip(values, 0, _BINS - 1), minlength=_BINS).cumsum()
-    return int(np.searchsorted(counts, BRIGHT * counts[-1]))
+    return int(np.searchsorted(counts, share * counts[-1]))
