@@ -97,6 +97,7 @@ def docker_command(
         *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
         *("--user", f"{uid}:{gid}", "--pids-limit", str(_PROCESSES)),
         *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
+        *("--env", f"NUMBA_CACHE_DIR={store / 'cache' / 'numba'}"),
         *(part for variable in _THREADS for part in ("--env", f"{variable}={cpus}")),
         *("--memory", limit, "--memory-swap", limit, "--tmpfs", scratch),
         *("--mount", _bind(store)),

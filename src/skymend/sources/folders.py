@@ -12,6 +12,9 @@ from skymend.core.product import Product, Rejection, SearchResult
 from skymend.products import s1tiling, safe, safe_l1c, theia
 from skymend.sources.question import Candidate, Question, settle
 
+ANOTHER_KIND = "another kind of product than was asked for"
+"""Why a SAFE folder in a search for other products is left alone; it is not looked into."""
+
 _DEPTH = 3
 """How many folders deep products are looked for."""
 
@@ -220,6 +223,8 @@ def _scan(
         item = path / entry.name
         if known(entry.name) and entry.is_dir() != files:
             found.append(item)
+        elif entry.name.endswith(".SAFE"):
+            rejected.append(Rejection(item, ANOTHER_KIND))
         elif entry.is_dir() and depth > 1:
             before = len(found)
             inner: list[Rejection] = []
