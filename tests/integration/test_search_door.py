@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import subprocess
+import sys
 from datetime import date, timedelta
 
 import numpy as np
@@ -196,3 +199,20 @@ def test_maps_at_the_antimeridian_and_the_poles(tmp_path, shape):
     amber = (pixels[..., 0] - pixels[..., 2] > 60).mean()
     assert 0.1 < amber < 0.9, "the area fills a good part of the map, wherever it lies"
     assert mapping(area.shape)["type"] == "MultiPolygon"
+
+
+def test_the_command_line_searches_and_draws(radar, area, tmp_path):
+    command = [
+        *(sys.executable, "-m", "skymend", "search", "stac-api", "sentinel-1-grd"),
+        *("--area", str(area), "--period", "2020-04-01/2020-04-10"),
+        *("--endpoint", f"stac-api={radar.url}/stac"),
+        *("--csv", str(tmp_path / "t.csv"), "--picture", str(tmp_path / "map.png")),
+    ]
+    environment = {**os.environ, "SKYMEND_CACHE": str(tmp_path / "cache")}
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, check=False, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "4 candidates, 4 chosen (*)"
+    assert (tmp_path / "t.csv").read_text().count("\n") == 5
+    assert (tmp_path / "map.png").read_bytes().startswith(b"\x89PNG")
