@@ -12,17 +12,13 @@ from __future__ import annotations
 
 import argparse
 import errno
-import itertools
 import json
 import os
-import random
-import signal
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
-import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -31,47 +27,23 @@ from urllib.request import urlopen
 ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
+from benchmarks._fault_kills import (  # noqa: E402
+    MIB,
+    OPTIONS,
+    Kills,
+    run_kills,
+    same,
+    window_digest,
+)
+from benchmarks._fault_plan import FAULTS, Trial, plan, write_zip  # noqa: E402
 from skymend.core.errors import SkymendError, StoreError  # noqa: E402
 from skymend.sources import transfer as engine  # noqa: E402
-from skymend.sources.transfer import Digest, Remote, TransferOptions, anonymous  # noqa: E402
-from skymend.sources.transfer import digests as digest_makers  # noqa: E402
+from skymend.sources.transfer import Digest, Remote, anonymous  # noqa: E402
 from skymend.sources.transfer import part as parts  # noqa: E402
 from tests.servers.faults import Case, serving, write_pattern  # noqa: E402
 
-MIB = 2**20
 PAGE = ROOT / "docs" / "downloads.md"
 MARKS = ("<!-- fault table -->", "<!-- end of fault table -->")
-OPTIONS = TransferOptions(stall_s=2.0, wall_s=90.0, connect_s=5.0, attempts=6, backoff_s=0.1)
-ALGORITHMS = ("md5", "sha256", "sha3-256", "blake3", "sha1")
-FAULTS = {
-    "none": "no fault",
-    "cut": "connection cut at random bytes",
-    "truncated": "truncated body",
-    "wrong": "wrong bytes mid-stream",
-    "always": "the same wrong bytes each time",
-    "page": "error page with status 200",
-    "token": "401 mid-way",
-    "busy": "429 and 503 storms",
-    "stall": "stall",
-    "change": "changed ETag mid-way",
-    "whole": "server without Range, cut",
-    "full": "disk full",
-}
-CHECKS = ("digest", "digest", "digest", "digest", "zip", "safe-zip", "size", "none")
-
-
-@dataclass
-class Trial:
-    """One download: what is fetched, how it can be checked, and what goes wrong."""
-
-    number: int
-    fault: str
-    check: str
-    size: int
-    algorithm: str
-    case: Case
-    final: tuple[int, int]
-    full_at: int = -1
 
 
 @dataclass
@@ -95,75 +67,6 @@ class Outcome:
     left_behind: bool = False
 
 
-def plan(seed: int, count: int, largest: int) -> list[Trial]:
-    """Return trials with every fault in turn; all that is random comes from the seed."""
-    rng = random.Random(seed)
-    return [_trial(rng, number, fault, largest) for number, fault in _in_turn(count)]
-
-
-def _in_turn(count: int):
-    return zip(range(count), itertools.cycle(FAULTS), strict=False)
-
-
-def _trial(rng: random.Random, number: int, fault: str, largest: int) -> Trial:
-    size = int(2 ** rng.uniform(10, largest.bit_length() - 1))
-    offset = rng.randrange(0, largest + 1)
-    check = rng.choice(CHECKS)
-    case = Case(name=f"f{number}", size=size, offset=offset, reset=rng.random() < 0.3)
-    if check in ("zip", "safe-zip"):
-        case.path, case.size, case.offset = f"{number}.zip", -1, 0
-    trial = Trial(number, fault, check, size, rng.choice(ALGORITHMS), case, (offset, size))
-    _add(rng, trial, fault)
-    if rng.random() < 0.3 and fault not in ("none", "whole", "truncated"):
-        case.cuts.append(rng.randrange(size))
-    return trial
-
-
-def _add(rng: random.Random, trial: Trial, fault: str) -> None:
-    """Plan a fault into a trial."""
-    case, size = trial.case, trial.size
-    somewhere = rng.randrange(size)
-    early = rng.choice((-1, somewhere))
-    if fault == "cut":
-        case.cuts = [rng.randrange(size) for _ in range(rng.randint(1, 4))]
-    elif fault == "truncated":
-        case.length = rng.random() < 0.6
-        case.ranged = case.ranged and rng.random() < 0.6
-        times = 1 if case.length else rng.randint(1, 2)
-        case.truncate = {"at": somewhere, "times": times, "claims": case.length}
-    elif fault in ("wrong", "always"):
-        length = min(size - somewhere, rng.randint(16, 4096))
-        times = 10**6 if fault == "always" else 1
-        case.wrong = [{"at": somewhere, "length": length, "times": times}]
-    elif fault == "page":
-        kind = rng.choice(("text/html", "application/octet-stream"))
-        case.page = {"at": early, "times": rng.randint(1, 3), "type": kind}
-    elif fault == "token":
-        case.token, case.unauthorized = True, {"at": somewhere}
-    elif fault == "busy":
-        case.busy = {"at": early, "times": rng.randint(1, 6), "status": rng.choice((429, 429, 503))}
-        case.busy |= rng.choice(({}, {"after": 0}, {"after": 1}, {"after": 2, "date": True}))
-    elif fault == "stall":
-        case.stalls = [somewhere]
-    elif fault == "change":
-        _change(rng, trial, somewhere)
-    elif fault == "whole":
-        case.ranged, case.length = False, rng.random() < 0.8
-        case.cuts = [rng.randrange(size) for _ in range(rng.randint(1, 2))]
-        case.length = case.length or trial.check != "none"
-    elif fault == "full":
-        trial.full_at = somewhere
-
-
-def _change(rng: random.Random, trial: Trial, at: int) -> None:
-    """Let another version appear: the same bytes, or (not for zips) other ones."""
-    trial.case.change = {"at": at, "etag": '"v2"'}
-    if trial.case.size >= 0 and rng.random() < 0.6:
-        offset, size = trial.case.offset // 2, max(at + 1, int(trial.size * rng.uniform(0.7, 1.0)))
-        trial.case.change |= {"offset": offset, "size": size}
-        trial.final = (offset, size)
-
-
 class Tokens:
     """Signs with a token that is renewed on demand."""
 
@@ -176,41 +79,6 @@ class Tokens:
 
     def url(self, remote: Remote, *, refresh: bool) -> str:
         return remote.url
-
-
-def write_zip(path: Path, pattern: Path, trial: Trial) -> None:
-    """Write an archive of stored members of about the trial's size; a SAFE's with manifest."""
-    rng = random.Random(trial.number)
-    rest, members = trial.size, []
-    while rest > 0:
-        length = min(rest, rng.randint(500, max(501, trial.size // 2)))
-        members.append((f"P.SAFE/measurement/{len(members)}.tiff", length))
-        rest -= length
-    entries = []
-    with pattern.open("rb") as source, zipfile.ZipFile(path, "w") as archive:
-        source.seek(trial.final[0])
-        for name, length in members:
-            data = source.read(length)
-            archive.writestr(zipfile.ZipInfo(name, (2024, 5, 17, 10, 20, 30)), data)
-            entries.append((name, trial.algorithm, data))
-        manifest = manifest_text(entries)
-        archive.writestr(zipfile.ZipInfo("P.SAFE/manifest.safe"), manifest)
-
-
-def manifest_text(entries: list[tuple[str, str, bytes]]) -> str:
-    """Return the part of a SAFE manifest that speaks of files, as Sentinel products have it."""
-    lines = ["<XFDU><dataObjectSection>"]
-    for name, algorithm, data in entries:
-        kind = "SHA3-256" if algorithm.startswith("sha") else "MD5"
-        hasher = digest_makers.start("sha3-256" if kind == "SHA3-256" else "md5")
-        hasher.update(memoryview(data))
-        href = name.removeprefix("P.SAFE/")
-        lines.append(
-            f'<dataObject><byteStream size="{len(data)}"><fileLocation href="./{href}"/>'
-            f'<checksum checksumName="{kind}">{hasher.hexdigest()}</checksum>'
-            "</byteStream></dataObject>"
-        )
-    return "".join([*lines, "</dataObjectSection></XFDU>"])
 
 
 @dataclass
@@ -303,31 +171,6 @@ class FullDisk:
         return os.pwrite(descriptor, data, offset)
 
 
-def window_digest(path: Path, window: tuple[int, int], algorithm: str) -> str:
-    """Return the digest of a window of a file."""
-    hasher = digest_makers.start(algorithm)
-    with path.open("rb") as stream:
-        stream.seek(window[0])
-        rest = window[1]
-        while rest > 0:
-            data = stream.read(min(MIB, rest))
-            hasher.update(memoryview(data))
-            rest -= len(data)
-    return hasher.hexdigest()
-
-
-def same(path: Path, original: Path, window: tuple[int, int]) -> bool:
-    """Say whether a file is a window of another, byte by byte."""
-    if path.stat().st_size != window[1]:
-        return False
-    with path.open("rb") as left, original.open("rb") as right:
-        right.seek(window[0])
-        while block := left.read(MIB):
-            if block != right.read(len(block)):
-                return False
-    return True
-
-
 def run_trials(
     trials: list[Trial], folder: Path, *, largest: int, processes: int, threads: int
 ) -> list[Outcome]:
@@ -382,94 +225,6 @@ def _share(options: argparse.Namespace) -> None:
     ]
     bench = Bench(options.url, options.pattern, options.share.parent)
     print(json.dumps([asdict(o) for o in run_share(bench, trials, options.threads)]))
-
-
-@dataclass
-class Kills:
-    """What killing processes left behind."""
-
-    kills: int = 0
-    with_part: int = 0
-    in_place: int = 0
-    passing_incomplete: int = 0
-    finished: int = 0
-    wrong_after_resume: int = 0
-    refetched: list[int] = field(default_factory=list)
-
-
-def run_kills(count: int, seed: int, folder: Path, *, size: int = 24 * MIB) -> Kills:
-    """Kill downloading processes at random moments until ``count`` have died.
-
-    Each download is started again until it is complete; after each death the destination must
-    hold no file, or the whole file.
-    """
-    rng = random.Random(seed)
-    pattern = write_pattern(folder / "kill-pattern", 2 * size)
-    cases = [
-        Case("digest", size, offset=5, rate=40e6),
-        Case("size", size, offset=77, rate=40e6),
-        Case("whole", size // 4, offset=99, rate=40e6, ranged=False),
-    ]
-    result = Kills()
-    with serving(cases, pattern, folder) as url:
-        for case in itertools.cycle(cases):
-            if result.kills >= count:
-                return result
-            _kill_until_done(rng, case, url, pattern, folder, result, count)
-    return result
-
-
-def _kill_until_done(rng, case, url, pattern, folder, result: Kills, count: int) -> None:
-    window = (case.offset, case.size)
-    digests = ()
-    if case.name != "size":
-        digests = (Digest("blake3", window_digest(pattern, window, "blake3")),)
-    remote = Remote(f"{url}/{case.name}", "loopback", "killed.bin", case.size, digests)
-    final = folder / "killed" / remote.name
-    while True:
-        receipt = folder / "receipt"
-        child = os.fork()
-        if child == 0:
-            _child(remote, final.parent, receipt)
-        done = _kill_or_wait(rng, child, result.kills < count)
-        if not done:
-            result.kills += 1
-            result.with_part += (final.parent / f".{remote.name}.part").exists()
-            result.in_place += final.exists()
-            if final.exists() and not same(final, pattern, window):
-                result.passing_incomplete += 1
-            continue
-        result.finished += 1
-        result.refetched.append(int(receipt.read_text()))
-        result.wrong_after_resume += not same(final, pattern, window)
-        final.unlink()
-        return
-
-
-def _child(remote: Remote, folder: Path, receipt: Path) -> None:
-    """Download, then leave without the clean-up of the parent's objects."""
-    code = 1
-    try:
-        done = engine.download(remote, folder, options=OPTIONS)
-        receipt.write_text(str(done.refetched_bytes))
-        code = 0
-    finally:
-        os._exit(code)
-
-
-def _kill_or_wait(rng: random.Random, child: int, killing: bool) -> bool:
-    """Let a child live for up to 0.4 s; say whether it ended by itself."""
-    end = time.monotonic() + rng.uniform(0.0, 0.4) if killing else float("inf")
-    while time.monotonic() < end:
-        pid, status = os.waitpid(child, os.WNOHANG)
-        if pid:
-            if status:
-                raise AssertionError(f"the download ended with status {status}")
-            return True
-        time.sleep(0.001)
-    os.kill(child, signal.SIGKILL)
-    _, status = os.waitpid(child, 0)
-    return not os.WIFSIGNALED(status) and status == 0
 
 
 def table(outcomes: list[Outcome]) -> str:
