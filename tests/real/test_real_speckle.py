@@ -16,6 +16,7 @@ from benchmarks.speckle import (
     gradient_kept,
     real_power,
 )
+from skymend.sar.border import border_noise_mask
 from skymend.sar.quegan import mean_ratio, quegan
 from skymend.sar.speckle import FILTERS, filter_speckle
 
@@ -107,3 +108,16 @@ def test_quegan_keeps_the_power_of_each_date(series):
         # The filter keeps ratios to local means, not sums: a few hundredths of a decibel move.
         assert abs(10 * np.log10(np.nanmean(after) / np.nanmean(before))) < 0.05
     np.testing.assert_array_equal(np.isnan(filtered), np.isnan(series))
+
+
+def test_the_border_of_a_real_image_is_its_zeros(grd):
+    """Its processor (2018-07, IPF 2.91) wrote zeros: they go, with three samples beside them."""
+    dn = np.sqrt(np.nan_to_num(grd)).round().astype(np.uint16)
+    found = border_noise_mask(dn, "002.91")
+    assert (dn == 0).mean() > 0.01
+    assert found[dn == 0].all()
+    beside = found & (dn > 0)
+    lines = beside[20:-20].sum(axis=1)
+    # Three samples, and one more where the edge of the zeros is ragged from line to line.
+    assert (lines.min(), lines.max()) == (3, 4)
+    assert not found[20:-20, 20:-60].any()

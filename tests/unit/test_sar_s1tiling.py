@@ -24,8 +24,9 @@ from skymend.core.errors import (
 from skymend.core.grid import Grid, Window
 from skymend.sar.engine import Chain
 from skymend.sar.external import Finished
+from skymend.sar.geoid import find_egm96
 from skymend.sar.passes import open_pass
-from skymend.sar.s1tiling import find_s1processor, judge, take
+from skymend.sar.s1tiling import S1TilingEngine, find_s1processor, judge, take
 from skymend.sar.s1tiling_config import S1TilingSettings, check_chain, ini, prepare
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out, tile_of
 from tests.engine_case import NAME, make_safe
@@ -253,6 +254,28 @@ def test_the_program_is_missed_in_a_sentence(monkeypatch, tmp_path):
     monkeypatch.delenv("SKYMEND_S1PROCESSOR", raising=False)
     with pytest.raises(ToolMissingError, match="SKYMEND_S1TILING_IMAGE"):
         find_s1processor()
+
+
+def test_an_image_gets_the_configuration_and_the_geoid(monkeypatch, tmp_path, no_dem):
+    lines = []
+
+    def fake(argv, **_):
+        lines.append(argv)
+        return Finished(74, ())
+
+    monkeypatch.setattr("skymend.sar.s1tiling.run_program", fake)
+    engine = S1TilingEngine(S1TilingSettings(image="skymend-s1tiling"))
+    product = make_safe(tmp_path / "in")
+    grid = Grid.from_mgrs(TILE).crop(Window(5000, 3000, 64, 64))
+    with pytest.raises(SkipJob, match="does not touch the tile"):
+        engine.process(
+            [product], grid, tmp_path, tmp_path, chain=Chain(convention="gamma0"), work=tmp_path
+        )
+    (argv,) = lines
+    assert argv[-2:] == ["skymend-s1tiling", str(tmp_path / "s1tiling.cfg")]
+    assert argv[argv.index("--network") + 1] == "none"
+    geoid = find_egm96()
+    assert f"type=bind,src={geoid},dst={geoid},readonly" in argv
 
 
 def dryrun(shared_data, tmp_path, chain):

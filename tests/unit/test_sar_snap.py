@@ -23,10 +23,18 @@ from skymend.core.grid import Grid, Window
 from skymend.sar.dimap import open_result
 from skymend.sar.engine import Chain
 from skymend.sar.external import Container, Finished, find_program, run_program
-from skymend.sar.snap import SnapSettings, find_gpt, gpt_options, judge, recipe
+from skymend.sar.snap import (
+    SnapEngine,
+    SnapSettings,
+    find_gpt,
+    gpt_options,
+    judge,
+    recipe,
+)
 from skymend.sar.snap_graphs import Graph, GraphNode, Recipe, compose, parse_graph
 from skymend.sar.snap_inputs import elevation, orbit_home, subset_wkt
 from skymend.sar.snap_research import templates, write_templates
+from tests.engine_case import make_safe
 
 GRID = Grid("EPSG:32633", (10.0, 0.0, 300_000.0, 0.0, -10.0, 4_600_000.0), (40, 50))
 
@@ -530,3 +538,39 @@ def test_a_missing_image_is_one_sentence(tmp_path):
     (tmp_path / "target.data" / "a.img").unlink()
     with pytest.raises(ProductError, match="an ENVI image or GeoTIFF, found none"):
         open_result(document).read("a", GRID)
+
+
+# In a container -----------------------------------------------------------------------------------
+
+
+def test_gpt_runs_in_an_image_where_one_is_named(monkeypatch, tmp_path):
+    lines = []
+
+    def fake(argv, **_):
+        lines.append(argv)
+        return Finished(1, ("Error: no product reader found for file",))
+
+    monkeypatch.setattr("skymend.sar.snap.run_program", fake)
+    monkeypatch.setattr("skymend.sar.snap.elevation", lambda *a: tmp_path / "work" / "dem.tif")
+    (tmp_path / "work").mkdir()
+    product = make_safe(tmp_path)
+    engine = SnapEngine(SnapSettings(image="skymend-snap", memory_gb=4.0))
+    with pytest.raises(ProductError, match="a product that SNAP can read"):
+        engine.process(
+            [product], GRID, tmp_path, tmp_path, chain=Chain(), work=tmp_path / "work", cpus=3
+        )
+    (argv,) = lines
+    image = argv.index("skymend-snap")
+    assert argv[image + 1 : image + 3] == ["gpt", str(tmp_path / "work" / "graph.xml")]
+    assert f"type=bind,src={product},dst={product},readonly" in argv
+    assert argv[argv.index("--workdir") + 1] == str(tmp_path / "work")
+    assert argv[argv.index("--network") + 1] == "bridge"
+    assert argv[argv.index("--memory") + 1] == "6144m"
+
+
+def test_progress_is_read_in_whole_tens():
+    seen = []
+    engine = SnapEngine(SnapSettings(), progress=seen.append)
+    for piece in ("....10%..", "..2", "0%....30%", "...100% done."):
+        engine._watch(piece)
+    assert seen == [0.1, 0.3, 1.0]

@@ -14,7 +14,7 @@ The side where a slice was joined to the next one (a seam) is left alone.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,7 @@ ReadDn = Callable[[Window], DnArray]
 NoiseArray = npt.NDArray[np.floating]
 ReadNoise = Callable[[Window], NoiseArray]
 Limits = npt.NDArray[np.int32]
-BoolReader = Callable[[Window], BoolArray]
+ValidTest = Callable[[DnArray, Window], BoolArray]
 
 ZEROED_SINCE = (2, 90)
 """The processor version from which no-value samples are 0 (IPF 2.9)."""
@@ -98,7 +98,7 @@ def find_border(
     read_noise: ReadNoise | None = None,
     seams: Seams = NO_SEAMS,
 ) -> Border:
-    """Find the border of an image from strips along its sides.
+    """Find the border of an image along its four sides, reading each line once.
 
     Parameters
     ----------
@@ -120,14 +120,13 @@ def find_border(
         if the version of the processor cannot be read.
     """
     zeroed = parse_ipf(ipf) >= ZEROED_SINCE
-    valid = _zero_test(read_dn) if zeroed else _noise_test(read_dn, read_noise)
-    reach = ZERO_REACH if zeroed else REACH
-    lines, samples = shape
-    near, far = _across(valid, shape, min(reach, samples // 2))
-    top, bottom = _along(valid, shape, min(reach, lines // 2), seams)
-    return Border(
-        _grow(near), samples - _grow(samples - far), _grow(top), lines - _grow(lines - bottom)
-    )
+    valid = _zero_test if zeroed else _noise_test(read_noise)
+    search = _Search.over(shape, ZERO_REACH if zeroed else REACH, seams)
+    for start in range(0, shape[0], _CHUNK):
+        # Whole lines: images lie on disk line by line, and each is read once.
+        window = Window(start, 0, min(_CHUNK, shape[0] - start), shape[1])
+        search.look(read_dn(window), window, valid)
+    return search.border()
 
 
 def border_noise_mask(
@@ -179,58 +178,87 @@ def parse_ipf(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2].ljust(2, "0"))
 
 
-def _zero_test(read_dn: ReadDn) -> BoolReader:
-    return lambda window: np.asarray(read_dn(window) > 0)
+def _zero_test(dn: DnArray, window: Window) -> BoolArray:
+    return np.asarray(dn > 0)
 
 
-def _noise_test(read_dn: ReadDn, read_noise: ReadNoise | None) -> BoolReader:
+def _noise_test(read_noise: ReadNoise | None) -> ValidTest:
     """Return the test of MPC-0243: sqrt(max(DN^2 - noise, 0)) above the threshold."""
     if read_noise is None:
-        return lambda window: np.asarray(read_dn(window) > RAW_THRESHOLD_DN)
+        return lambda dn, window: np.asarray(dn > RAW_THRESHOLD_DN)
 
-    def valid(window: Window) -> BoolArray:
-        power = np.square(read_dn(window).astype(np.float64))
+    def valid(dn: DnArray, window: Window) -> BoolArray:
+        power = np.square(dn.astype(np.float64))
         return np.asarray(power - read_noise(window) > NOISE_THRESHOLD_DN**2)
 
     return valid
 
 
-def _across(valid: BoolReader, shape: tuple[int, int], reach: int) -> tuple[Limits, Limits]:
-    """Find the first and one past the last valid sample of each line."""
-    lines, samples = shape
-    near = np.zeros(lines, np.int32)
-    far = np.full(lines, samples, np.int32)
-    if reach == 0:
-        return near, far
-    for start, size in _chunks(lines):
-        near[start : start + size] = _first(valid(Window(start, 0, size, reach)))
-        right = valid(Window(start, samples - reach, size, reach))
-        far[start : start + size] = samples - _first(right[:, ::-1])
-    return near, far
+@dataclass(frozen=True, slots=True)
+class _Search:
+    """What is known of the border after each piece of the image.
+
+    Parameters
+    ----------
+    across, along : how far in it is looked for, samples and lines.
+    near, far : (lines,) depth of the no-value area from the first and last sample.
+    first, last : (along, samples) validity of the first lines, and of the last ones.
+    """
+
+    shape: tuple[int, int]
+    across: int
+    along: int
+    seams: Seams
+    near: Limits
+    far: Limits
+    first: BoolArray
+    last: BoolArray
+
+    @classmethod
+    def over(cls, shape: tuple[int, int], reach: int, seams: Seams) -> _Search:
+        lines, samples = shape
+        across, along = min(reach, samples // 2), min(reach, lines // 2)
+        depths = (np.zeros(lines, np.int32), np.zeros(lines, np.int32))
+        strips = (np.ones((along, samples), np.bool_), np.ones((along, samples), np.bool_))
+        return cls(shape, across, along, seams, *depths, *strips)
+
+    def look(self, dn: DnArray, window: Window, valid: ValidTest) -> None:
+        """Take in whole lines."""
+        start, rows, samples = window.row, window.rows, window.columns
+        lines = slice(start, start + rows)
+        if self.across:
+            left = Window(start, 0, rows, self.across)
+            right = Window(start, samples - self.across, rows, self.across)
+            self.near[lines] = _first(valid(dn[:, : self.across], left))
+            self.far[lines] = _first(valid(dn[:, -self.across :], right)[:, ::-1])
+        if not self.seams.first_line:
+            self._keep(self.first, 0, dn, window, valid)
+        if not self.seams.last_line:
+            self._keep(self.last, self.shape[0] - self.along, dn, window, valid)
+
+    def _keep(
+        self, strip: BoolArray, top: int, dn: DnArray, window: Window, valid: ValidTest
+    ) -> None:
+        """Keep the validity of the lines of a strip that begins at ``top``."""
+        low = max(window.row, top)
+        high = min(window.row + window.rows, top + self.along)
+        if high > low:
+            part = dn[low - window.row : high - window.row]
+            strip[low - top : high - top] = valid(part, Window(low, 0, high - low, dn.shape[1]))
+
+    def border(self) -> Border:
+        """Return the border once all lines have been seen."""
+        lines, samples = self.shape
+        top, bottom = (_first_of_columns(s) for s in (self.first, self.last[::-1]))
+        return Border(
+            _grow(self.near), samples - _grow(self.far), _grow(top), lines - _grow(bottom)
+        )
 
 
-def _along(
-    valid: BoolReader, shape: tuple[int, int], reach: int, seams: Seams
-) -> tuple[Limits, Limits]:
-    """Find the first and one past the last valid line of each column."""
-    lines, samples = shape
-    top = np.zeros(samples, np.int32)
-    bottom = np.full(samples, lines, np.int32)
-    if reach == 0:
-        return top, bottom
-    for start, size in _chunks(samples):
-        if not seams.first_line:
-            top[start : start + size] = _first(valid(Window(0, start, reach, size)).T)
-        if not seams.last_line:
-            strip = valid(Window(lines - reach, start, reach, size))
-            bottom[start : start + size] = lines - _first(strip[::-1].T)
-    return top, bottom
-
-
-def _chunks(length: int) -> Iterator[tuple[int, int]]:
-    """Yield start and size of pieces of at most 1024."""
-    for start in range(0, length, _CHUNK):
-        yield start, min(_CHUNK, length - start)
+def _first_of_columns(valid: BoolArray) -> Limits:
+    """Return where validity begins down each column; in pieces, because it needs memory."""
+    columns = range(0, valid.shape[1], _CHUNK)
+    return np.concatenate([_first(valid[:, c : c + _CHUNK].T) for c in columns])
 
 
 def _first(valid: BoolArray) -> Limits:
@@ -239,6 +267,8 @@ def _first(valid: BoolArray) -> Limits:
     One bright sample in the noise is no beginning: of it and the next seven, two must be valid.
     """
     length = valid.shape[1]
+    if length == 0:
+        return np.zeros(len(valid), np.int32)
     counts = np.cumsum(np.pad(valid, ((0, 0), (1, _RUN - 1))), axis=1, dtype=np.int32)
     ahead = counts[:, _RUN:] - counts[:, :-_RUN]
     begins = valid & (ahead >= min(_HITS, length))

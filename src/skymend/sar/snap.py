@@ -49,7 +49,7 @@ _RESAMPLINGS = {"bilinear": "BILINEAR_INTERPOLATION", "nearest": "NEAREST_NEIGHB
 _SIGMA_WINDOWS = range(5, 18, 2)
 _POEORB = "Sentinel Precise (Auto Download)"
 _RESORB = "Sentinel Restituted (Auto Download)"
-_PROGRESS = re.compile(r"(\d{1,3})%")
+_PROGRESS = re.compile(r"(?<!\d)(\d0|100)%")
 _HEAP_SHARE = 0.75
 
 
