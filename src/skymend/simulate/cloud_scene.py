@@ -252,7 +252,8 @@ def _labels(land: Ground, depth: FloatArray, ice: FloatArray, beam: FloatArray) 
     labels = np.full(depth.shape, CLEAR, np.uint8)
     labels[land.water] = WATER
     labels[land.snow] = SNOW
-    labels[1 - beam > SHADOW_LOSS] = SHADOW
+    # Where terrain takes the sun, a cloud has nothing left to take.
+    labels[(1 - beam > SHADOW_LOSS) & ~land.terrain_shadow] = SHADOW
     labels[(depth - ice > CLOUD_DEPTH) | (ice > CIRRUS_DEPTH)] = CLOUD
     return labels
 

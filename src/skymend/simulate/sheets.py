@@ -77,8 +77,8 @@ def cumulus(seed: int, size_px: int, cover: float, base_m: float) -> list[Sheet]
 
     rng = generator(seed, "cumulus")
     shape = (size_px, size_px)
-    field = fractal(shape, rng, slope=2.9, longest_px=110)
-    field = field + 0.16 * fractal(shape, rng, slope=2.1, longest_px=16)
+    field = fractal(shape, rng, slope=3.8, longest_px=210)
+    field = field + 0.04 * fractal(shape, rng, slope=2.4, longest_px=30)
     level = np.quantile(field, 1 - cover)
     excess = np.clip(field - level, 0, None)
     depth = blur(np.asarray(26 * excess**1.1, np.float32), 1.0)
@@ -99,7 +99,7 @@ def bank(seed: int, size_px: int, cover: float, height_m: float) -> Sheet:
     rng = generator(seed, "bank")
     shape = (size_px, size_px)
     field = fractal(shape, rng, slope=3.6, longest_px=500)
-    field = field + 0.10 * fractal(shape, rng, slope=2.2, longest_px=40)
+    field = field + 0.06 * fractal(shape, rng, slope=2.4, longest_px=40)
     excess = np.clip(field - np.quantile(field, 1 - cover), 0, None)
     return Sheet(blur(np.asarray(22 * excess, np.float32), 1.5), height_m)
 
