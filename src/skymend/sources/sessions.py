@@ -1,0 +1,88 @@
+"""Sessions of requests for clients that bring none of their own patience.
+
+Some packages send with bare sessions: no timeout, no second try, no regard for limits. Mounting
+these adapters on their sessions gives all three.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from skymend.core.errors import AccessError, AnswerError, RetryableError, SkymendError
+from skymend.sources.answers import malformed
+from skymend.sources.fetching import ledger_of
+from skymend.sources.json_client import take_turn
+from skymend.sources.protocol import Settings
+
+if TYPE_CHECKING:
+    import requests
+
+    from skymend.sources.transfer import Limits
+
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses that are worth another try."""
+
+
+def patient(
+    session: requests.Session, settings: Settings, provider: str, limits: Limits | None = None
+) -> requests.Session:
+    """Give a session timeouts, retries that honour Retry-After, and the provider's limits."""
+    from requests.adapters import HTTPAdapter
+    from urllib3.util import Retry
+
+    ledger = ledger_of(settings, provider, limits)
+
+    class Patient(HTTPAdapter):
+        def send(self, request: Any, *arguments: Any, **options: Any) -> Any:
+            take_turn(ledger, provider)
+            if options.get("timeout") is None:
+                options["timeout"] = (min(settings.timeout_s, 20.0), settings.timeout_s)
+            return super().send(request, *arguments, **options)
+
+    retries = Retry(
+        total=4,
+        backoff_factor=0.25,
+        status_forcelist=BUSY,
+        allowed_methods=None,
+        retry_after_max=30,
+        raise_on_status=False,
+    )
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Patient(max_retries=retries))
+    return session
+
+
+def status_error(where: str, status: int, said: str) -> SkymendError:
+    """Return what a refusing status means."""
+    found = f"status {status}: {' '.join(said.split())[:200] or 'no more'}"
+    if status in BUSY:
+        return RetryableError(where=where, expected="an answer", found=found, fix="try again later")
+    if status in (401, 403):
+        return AccessError(
+            where=where,
+            expected="a login that the server accepts",
+            found=found,
+            fix="check the login and what the account may do; `skymend doctor` tells more",
+        )
+    return AnswerError(
+        where=where,
+        expected="an answer",
+        found=found,
+        fix="check the request; the service may also have moved",
+    )
+
+
+def connection_error(where: str, error: BaseException) -> SkymendError:
+    """Return what an exception of requests means, without addresses that may hold secrets."""
+    import requests
+
+    if isinstance(error, (requests.JSONDecodeError, ValueError)) and not isinstance(
+        error, requests.ConnectionError
+    ):
+        return malformed(where, "a JSON object", "something else")
+    return RetryableError(
+        where=where,
+        expected="an answer",
+        found=f"{type(error).__name__} of the connection",
+        fix="check the network and the endpoint, then try again",
+    )
