@@ -100,6 +100,9 @@ def check_inputs(chain):
             if not region.intersects(area):
                 raise Refused("Error: [NodeId: Subset] region does not intersect the product")
             area = area.intersection(region)
+        formats = {"BEAM-DIMAP", "GeoTIFF", "GeoTIFF-BigTIFF"}
+        if operator == "Write" and parameters["formatName"] not in formats:
+            raise Refused(f"Error: [NodeId: Write] no writer for {parameters['formatName']}")
         if parameters.get("demName") == "External DEM":
             with rasterio.open(parameters["externalDEMFile"]) as dem:
                 nodata = float(parameters["externalDEMNoDataValue"])
@@ -111,6 +114,9 @@ def check_inputs(chain):
 def write(chain, area, values):
     """Write the DIMAP product that the chain's last nodes describe."""
     by_operator = dict(chain)
+    if "Resample" in by_operator:
+        write_optical(by_operator, area)
+        return
     terrain = by_operator["Terrain-Correction"]
     crs = CRS.from_user_input(terrain["mapProjection"])
     step = float(terrain["pixelSpacingInMeter"])
@@ -122,15 +128,38 @@ def write(chain, area, values):
     x = west + (np.arange(shape[1]) + 0.5) * step
     y = north - (np.arange(shape[0]) + 0.5) * step
     bands = made_bands(by_operator, values["polarisations"].split(","), x, y[:, None])
-    output = Path(by_operator["Write"]["file"])
+    save(Path(by_operator["Write"]["file"]), bands, crs, Affine(step, 0, west, 0, -step, north))
+
+
+def write_optical(by_operator, area):
+    """Write the bands that a Sentinel-2 chain chooses, all of one pixel size."""
+    step = float(by_operator["Resample"]["targetResolution"])
+    chosen = next(
+        (by_operator[o]["sourceBands"] for o in ("Subset", "BandSelect") if o in by_operator),
+        "B1,B2,B3,B4",
+    )
+    left, _, _, top = transform_bounds("EPSG:4326", "EPSG:32633", *area.bounds)
+    shape = (int(2000 // step), int(3000 // step))
+    bands = {name: np.full(shape, index + 0.5) for index, name in enumerate(chosen.split(","))}
+    transform = Affine(step, 0, np.floor(left), 0, -step, np.ceil(top))
+    save(Path(by_operator["Write"]["file"]), bands, CRS.from_epsg(32633), transform)
+
+
+def save(output, bands, crs, transform):
+    """Write bands as ENVI images and the document that lists them."""
     data = output.with_suffix(".data")
     data.mkdir(parents=True)
     document = ET.Element("Dimap_Document")
     for index, (name, pixels) in enumerate(bands.items()):
-        profile = {"driver": "ENVI", "height": shape[0], "width": shape[1], "count": 1}
-        transform = Affine(step, 0, west, 0, -step, north)
+        shape = {"height": pixels.shape[0], "width": pixels.shape[1], "count": 1}
         with rasterio.open(
-            data / f"{name}.img", "w", dtype="float32", crs=crs, transform=transform, **profile
+            data / f"{name}.img",
+            "w",
+            driver="ENVI",
+            dtype="float32",
+            crs=crs,
+            transform=transform,
+            **shape,
         ) as image:
             image.write(pixels.astype(np.float32), 1)
         file = ET.SubElement(ET.SubElement(document, "Data_Access"), "Data_File")
