@@ -14,9 +14,9 @@ from skymend.simulate.atmosphere import Air
 from skymend.simulate.granule import Granule
 from skymend.simulate.msi import BANDS, Swath, angles
 from skymend.simulate.relief import cast_shadow, cosine
-from skymend.simulate.safe_s2 import numbers, write_l1c
+from skymend.simulate.safe_s2 import numbers
 from skymend.simulate.sheets import Sheet
-from skymend.simulate.toa_series import scene_granule, toa_granule
+from skymend.simulate.toa_series import scene_granule, toa_granule, write_scene
 
 SIZE = 120
 
@@ -162,7 +162,9 @@ def test_the_air_is_additive_and_absorbs_where_it_must():
 def test_level_1c_in_safe(tmp_path, baseline):
     scene = cloud_scene(3, size_px=180, sun_zenith=65.0)
     granule = scene_granule(scene, baseline=baseline)
-    product = write_l1c(tmp_path, granule)
+    product = write_scene(tmp_path, scene, baseline=baseline)
+    with rasterio.open(tmp_path / "labels.tif") as dataset:
+        np.testing.assert_array_equal(dataset.read(1), scene.labels)
     for resolution in (10, 20, 60):
         name = f"SENTINEL2_L1C:{product / 'MTD_MSIL1C.xml'}:{resolution}m:EPSG_32631"
         with rasterio.open(name) as dataset:

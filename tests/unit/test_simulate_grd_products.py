@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import zipfile
+from datetime import UTC, datetime
 from xml.etree import ElementTree
 
 import numpy as np
@@ -12,9 +13,10 @@ import pytest
 import rasterio
 
 from skymend.core.errors import ConfigError
-from skymend.core.grid import Window
+from skymend.core.grid import Grid, Window
 from skymend.products.sentinel1 import open_grd
 from skymend.simulate import tiny, write
+from skymend.simulate.facets import Terrain
 from skymend.simulate.made_scene import frame_of, made_scene, noise_in, table_in
 from skymend.simulate.radar_series import (
     area_of,
@@ -29,7 +31,7 @@ from skymend.simulate.s1_orbit import (
     zero_doppler,
 )
 from skymend.simulate.safe_s1_tables import BETA_NOUGHT
-from skymend.simulate.terrain_grd import images_of, look_over
+from skymend.simulate.terrain_grd import Survey, images_of, look_over, write_terrain_grd
 
 GEOID_M = 48.0
 ROME = "S1B_IW_GRDH_1SDV_20211223T051122_20211223T051147_030148_039993_5371.SAFE"
@@ -163,6 +165,24 @@ def test_old_processors_give_noise_along_range_only(tmp_path, scenario):
     assert product.direction == "ascending"
     stored = product.dn("VV", Window(0, 0, *product.annotation("VV").shape))
     assert stored.min() >= 1
+
+
+def test_same_ground_same_bytes_across_the_antimeridian(tmp_path):
+    grid = Grid("EPSG:32660", (10.0, 0.0, 824_350.0, 0.0, -10.0, 1_494_870.0), (90, 90))
+    terrain = Terrain(grid, np.full(grid.shape, 20.0))
+    survey = Survey(datetime(2021, 5, 4, 6, 0, tzinfo=UTC), 36.0, "ASC")
+    area = grid.crop(Window(30, 30, 30, 30))
+    made = [
+        write_terrain_grd(tmp_path / n, area, terrain, {"VV": 0.1, "VH": 0.02}, survey)[0]
+        for n in "ab"
+    ]
+    files = [sorted(p for p in m.rglob("*") if p.is_file()) for m in made]
+    assert made[0].name == made[1].name
+    assert all(a.read_bytes() == b.read_bytes() for a, b in zip(*files, strict=True))
+    annotation = open_grd(made[0]).annotation("VV")
+    longitude = annotation.geolocation.longitude
+    assert longitude.min() < -179.9
+    assert longitude.max() > 179.9
 
 
 @pytest.mark.slow

@@ -17,15 +17,15 @@ import numpy as np
 import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
-from skymend.core.errors import ConfigError, StoreError
+from skymend.core.errors import ConfigError
 from skymend.core.files import store_errors
 from skymend.core.grid import Window
 from skymend.products.sentinel1 import Annotation, GrdProduct, Noise, RangeTable, open_grd
 from skymend.simulate.s1_frame import Frame, GroundRange
 from skymend.simulate.s1_orbit import Doubles, PolynomialOrbit
 from skymend.simulate.s1_signal import LOOKS, digital_numbers, speckle
+from skymend.simulate.safe_s1 import write_measurement
 
-_BLOCK_PX = 512
 _MAX_ANNOTATION_BYTES = 64_000_000
 
 
@@ -80,8 +80,14 @@ def made_scene(
         table = table_in(given.calibration(polarisation).tables["beta0"], window)
         noise = noise_in(given.noise(polarisation), window) if noisy else 0.0
         numbers = digital_numbers(image, table, noise, grain)
-        name = given.manifest.files["measurement", polarisation]
-        _write_sparse(product / name, numbers, window, annotation, _tags(given))
+        write_measurement(
+            product / given.manifest.files["measurement", polarisation],
+            numbers,
+            _points(annotation),
+            _tags(given),
+            shape=annotation.shape,
+            corner=(window.row, window.column),
+        )
     _write_manifest(given, product)
     return product
 
@@ -172,57 +178,12 @@ def _tags(given: GrdProduct) -> dict[str, str]:
     }
 
 
-def _write_sparse(
-    path: Path,
-    numbers: npt.NDArray[np.uint16],
-    window: Window,
-    annotation: Annotation,
-    tags: Mapping[str, str],
-) -> None:
-    """Write the whole image; blocks outside the window take no room and read as 0."""
-    import rasterio
-    from rasterio.control import GroundControlPoint
-    from rasterio.errors import RasterioError
-
-    from skymend.core.raster import gdal_env
-
+def _points(annotation: Annotation) -> list[list[float]]:
+    """Return (line, pixel, longitude, latitude, height) of the geolocation grid."""
     grid = annotation.geolocation
     columns = (grid.line, grid.pixel, grid.longitude, grid.latitude, grid.height)
-    control = [
-        GroundControlPoint(row=r, col=c, x=x, y=y, z=z, id=str(n + 1))
-        for n, (r, c, x, y, z) in enumerate(np.stack(columns, axis=1).tolist())
-    ]
-    rows = ((window.row, window.row + window.rows), (window.column, window.column + window.columns))
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with (
-            gdal_env(),
-            rasterio.open(
-                path,
-                "w",
-                driver="GTiff",
-                height=annotation.shape[0],
-                width=annotation.shape[1],
-                count=1,
-                dtype="uint16",
-                gcps=control,
-                crs="EPSG:4326",
-                compress="deflate",
-                tiled=True,
-                blockxsize=_BLOCK_PX,
-                blockysize=_BLOCK_PX,
-                sparse_ok=True,
-            ) as target,
-        ):
-            target.write(numbers, 1, window=rows)
-            target.update_tags(**tags)
-    except (RasterioError, OSError) as error:
-        raise StoreError(
-            where=path,
-            expected="to write a made scene",
-            found=str(error.__cause__ or error).strip()[:200],
-            fix="check free space and permissions of the folder",
-        ) from error
+    points: list[list[float]] = np.stack(columns, axis=1).tolist()
+    return points
 
 
 _OBJECT = re.compile(r"\s*<dataObject .*?</dataObject>", re.DOTALL)

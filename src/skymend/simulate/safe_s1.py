@@ -21,6 +21,11 @@ from skymend.simulate.safe_s1_tables import Tables, calibration_xml, noise_xml, 
 
 UintArray = npt.NDArray[np.uint16]
 
+_LAYOUT: dict[str, dict[str, Any]] = {
+    "strips": {"blockysize": 16},
+    "sparse": {"tiled": True, "blockxsize": 512, "blockysize": 512, "sparse_ok": True},
+}
+
 
 def write_grd(
     folder: Path,
@@ -124,13 +129,20 @@ def write_measurement(
     points: Sequence[Sequence[float]],
     tags: Mapping[str, str],
     *,
-    compress: bool,
+    compress: bool = True,
+    shape: tuple[int, int] | None = None,
+    corner: tuple[int, int] = (0, 0),
 ) -> None:
-    """Write a measurement as the real ones are: strips of uint16, ground control points, tags.
+    """Write a measurement with the control points and tags that the real ones have.
 
     Parameters
     ----------
+    image : (lines, samples), written in strips as the real ones are.
     points : (line, pixel, longitude, latitude, height) each.
+    compress : deflate.
+    shape : of the whole measurement if ``image`` is a part of it: then tiled, and what no
+        part covers takes no room and reads as 0.
+    corner : (line, sample) where that part begins.
 
     Raises
     ------
@@ -138,14 +150,12 @@ def write_measurement(
         if it cannot be written.
     """
     import rasterio
-    from rasterio.control import GroundControlPoint
     from rasterio.errors import RasterioError
 
-    control = [
-        GroundControlPoint(row=p[0], col=p[1], x=p[2], y=p[3], z=p[4], id=str(n + 1))
-        for n, p in enumerate(points)
-    ]
-    options: dict[str, Any] = {"compress": "deflate", "predictor": 1} if compress else {}
+    options: dict[str, Any] = {"compress": "deflate"} if compress else {}
+    options |= _LAYOUT["strips" if shape is None else "sparse"]
+    height, width = image.shape if shape is None else shape
+    rows, columns = ((c, c + n) for c, n in zip(corner, image.shape, strict=True))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -154,17 +164,16 @@ def write_measurement(
                 path,
                 "w",
                 driver="GTiff",
-                height=image.shape[0],
-                width=image.shape[1],
+                height=height,
+                width=width,
                 count=1,
                 dtype="uint16",
-                gcps=control,
+                gcps=_control(points),
                 crs="EPSG:4326",
-                blockysize=1 if not compress else 16,
                 **options,
             ) as target,
         ):
-            target.write(image, 1)
+            target.write(image, 1, window=(rows, columns))
             target.update_tags(**tags)
     except (RasterioError, OSError) as error:
         raise StoreError(
@@ -173,3 +182,12 @@ def write_measurement(
             found=str(error.__cause__ or error).strip()[:200],
             fix="check free space and permissions of the folder",
         ) from error
+
+
+def _control(points: Sequence[Sequence[float]]) -> list[Any]:
+    from rasterio.control import GroundControlPoint
+
+    return [
+        GroundControlPoint(row=p[0], col=p[1], x=p[2], y=p[3], z=p[4], id=str(n + 1))
+        for n, p in enumerate(points)
+    ]

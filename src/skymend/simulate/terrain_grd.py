@@ -16,7 +16,7 @@ from skymend.core.grid import Grid
 from skymend.simulate.facets import FACET_M, Facets, Terrain, beta0, facets_of, finer
 from skymend.simulate.landscape import BoolArray
 from skymend.simulate.s1_frame import Frame, corners_of, frame_over
-from skymend.simulate.s1_orbit import CircularOrbit, Doubles, orbit_over
+from skymend.simulate.s1_orbit import CircularOrbit, Doubles, earth_fixed, geodetic, orbit_over
 from skymend.simulate.s1_product import Direction, Slice
 from skymend.simulate.s1_signal import LOOKS, digital_numbers, speckle
 from skymend.simulate.safe_s1 import write_grd
@@ -75,12 +75,10 @@ def look_over(area: Grid, terrain: Terrain, survey: Survey) -> Look:
         if no orbit sees the place.
     """
     longitude, latitude = outline(area)
-    orbit = orbit_over(
-        float(latitude.mean()),
-        float(longitude.mean()),
-        survey.incidence_degrees,
-        survey.direction,
-    )
+    # A mean in space, as longitudes jump at the antimeridian.
+    centre = earth_fixed(longitude, latitude, np.zeros(longitude.shape)).mean(axis=0)
+    east, north, _ = (float(a) for a in geodetic(centre))
+    orbit = orbit_over(north, east, survey.incidence_degrees, survey.direction)
     heights = (float(terrain.height.min()), float(terrain.height.max()))
     corners = corners_of(longitude, latitude, heights)
     return Look(frame_over(orbit, survey.time, corners, margin_m=0.0), orbit)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 
 import numpy as np
 
@@ -11,11 +12,13 @@ from skymend.core.encoding import FloatArray
 from skymend.simulate.atmosphere import Air
 from skymend.simulate.cloud_scene import CloudScene
 from skymend.simulate.clouds import Sky, sky
+from skymend.simulate.geotiff import write_band
 from skymend.simulate.granule import Granule, require_whole_pixels
 from skymend.simulate.landscape import WATER, landscape
 from skymend.simulate.msi import BANDS, Swath, centres
 from skymend.simulate.noise import generator
 from skymend.simulate.optical import NODATA, swath_edge, through, true_labels
+from skymend.simulate.safe_s2 import write_l1c
 from skymend.simulate.safe_series import platform, sampled, swath
 from skymend.simulate.scenario import BANDS as TEN_BANDS
 from skymend.simulate.scenario import Scenario
@@ -90,6 +93,24 @@ def scene_granule(scene: CloudScene, *, baseline: str = "05.00", tile: str = "31
         cirrus=np.asarray(1 - np.exp(-0.5 * scene.ice_depth), np.float32),
         sun_angles=scene.sun,
     )
+
+
+def write_scene(folder: Path, scene: CloudScene, *, baseline: str = "05.00") -> Path:
+    """Write a cloud scene of Sentinel-2 with its elevation and truth.
+
+    Parameters
+    ----------
+    folder : receives the Level-1C product, ``elevation.tif`` (metres) and ``labels.tif``
+        (true label set, uint8), both on the scene's grid.
+
+    Returns
+    -------
+    The product folder.
+    """
+    product = write_l1c(folder, scene_granule(scene, baseline=baseline))
+    write_band(folder / "elevation.tif", scene.elevation, scene.grid, nodata=-32768.0)
+    write_band(folder / "labels.tif", scene.labels, scene.grid, nodata=0)
+    return product
 
 
 def _band(
