@@ -13,15 +13,14 @@ from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.grid import Grid, Window
 from skymend.sar.calibration import NOISE_FLOOR
 from skymend.sar.engine import FLOOR, LAYOVER, SHADOW, Chain
-from skymend.sar.flattening import deposit_area, flatten
-from skymend.sar.geocoding import locate, measure_incidence, sample_bilinear, sample_nearest
+from skymend.sar.flattening import flatten
+from skymend.sar.geocoding import measure_incidence, sample_bilinear, sample_nearest
 from skymend.sar.geoid import Geoid
-from skymend.sar.geolocation import HEIGHT, LINE, LOOK, SAMPLE, WIDTH, Lattice, lattice_of
 from skymend.sar.multilook import multilook
+from skymend.sar.nodes import Nodes, illuminated_area, locate_nodes
 from skymend.sar.scene import Channel, Slice
 from skymend.sar.speckle import filter_speckle, margin
 from skymend.sar.terrain import MARGIN_M, Terrain
-from skymend.sar.visibility import visibility
 
 LOOKS = 4.4
 """Equivalent number of looks of IW GRDH (Sentinel-1 Product Definition, S1-RS-MDA-52-7440)."""
@@ -30,7 +29,6 @@ _LAYOVER_REACH = 2.0
 """Ground distance over height that layover or shadow reaches in IW: cot 29.1 = 1.8 degrees."""
 
 _BORDER = 3
-_SLACK = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,16 +67,6 @@ class Recipe:
     bright: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class _Nodes:
-    """Radar coordinates and area of the nodes of a block and its margin."""
-
-    line: FloatArray
-    sample: FloatArray
-    area: FloatArray
-    lattice: Lattice
-
-
 def process_block(recipe: Recipe, window: Window) -> Block:
     """Process one block of the grid.
 
@@ -99,7 +87,7 @@ def process_block(recipe: Recipe, window: Window) -> Block:
     heights = recipe.terrain.heights(padded)
     inner = Window(down, across, *shape)
     for piece in recipe.slices:
-        nodes = _locate(recipe, piece, padded, heights)
+        nodes = locate_nodes(padded, heights, piece.image, piece.track, recipe.geoid, piece.window)
         if nodes is not None:
             _add_slice(recipe, piece, nodes, heights, inner, result)
     return _coarsen(result, n)
@@ -118,43 +106,10 @@ def _padding(recipe: Recipe, part: Grid) -> tuple[int, int]:
     return _BORDER + math.ceil(down), _BORDER + math.ceil(across)
 
 
-def _locate(recipe: Recipe, piece: Slice, padded: Grid, heights: FloatArray) -> _Nodes | None:
-    """Compute radar coordinates relative to the loaded window; None if they miss the image."""
-    spread = (float(heights.min()), float(heights.max()))
-    lattice = lattice_of(padded, piece.image, piece.track, recipe.geoid, spread)
-    if not _meets(piece, lattice):
-        return None
-    line, sample, area = (np.empty(heights.shape, np.float32) for _ in range(3))
-    locate(
-        heights,
-        lattice.fields,
-        lattice.step,
-        lattice.middle,
-        lattice.half,
-        float(piece.window.row),
-        float(piece.window.column),
-        line,
-        sample,
-        area,
-    )
-    return _Nodes(line, sample, area, lattice)
-
-
-def _meets(piece: Slice, lattice: Lattice) -> bool:
-    """Tell whether any node of a lattice can lie in the loaded part of an image."""
-    limits = ((piece.window.row, piece.window.rows), (piece.window.column, piece.window.columns))
-    for first, (start, count) in zip((LINE, SAMPLE), limits, strict=True):
-        constant, linear, square = lattice.fields[first : first + 3]
-        ends = np.stack([constant + square - linear, constant + square + linear]) - start
-        if ends.max() < -_SLACK or ends.min() > count + _SLACK:
-            return False
-    return True
-
-
 def _add_slice(
     recipe: Recipe,
     piece: Slice,
-    nodes: _Nodes,
+    nodes: Nodes,
     heights: FloatArray,
     inner: Window,
     result: Block,
@@ -166,11 +121,11 @@ def _add_slice(
     inside &= (sample >= -0.5 - left) & (sample < columns - 0.5 - left)
     if not inside.any():
         return
-    state = _state(nodes, heights)
+    state = nodes.state(heights)
     part = _radar_window(piece, line, sample, inside, _filter_margin(recipe.chain))
     area = None
     if recipe.chain.convention == "gamma0-flattened":
-        area = _illuminated_area(nodes, (state & SHADOW) > 0, part)
+        area = illuminated_area(nodes, (state & SHADOW) > 0, part)
     fresh = inside & np.isnan(result.incidence[1])
     floored = np.zeros(inside.shape, bool)
     for index, channel in enumerate(piece.channels):
@@ -204,15 +159,6 @@ def _add_slice(
     np.copyto(result.incidence[1], ellipsoid, where=fresh)
 
 
-def _state(nodes: _Nodes, heights: FloatArray) -> ByteArray:
-    fields = nodes.lattice.fields
-    row, column = fields.shape[1] // 2, fields.shape[2] // 2
-    middle = fields[:, row, column]
-    return visibility(
-        heights, nodes.sample, middle[LOOK : LOOK + 3], float(middle[WIDTH]), float(middle[HEIGHT])
-    )
-
-
 def _filter_margin(chain: Chain) -> int:
     return margin(chain.speckle, chain.speckle_window)
 
@@ -231,16 +177,6 @@ def _radar_window(
     bottom = min(int(np.ceil(line[inside].max())) + looks + 1, piece.window.rows)
     right = min(int(np.ceil(sample[inside].max())) + looks + 1, piece.window.columns)
     return Window(top, left, bottom - top, right - left)
-
-
-def _illuminated_area(nodes: _Nodes, hidden: npt.NDArray[np.bool_], part: Window) -> FloatArray:
-    """Return ``A_gamma / A_beta`` of a part of the image, (lines, samples) float32."""
-    # One more pixel on each side receives what belongs to pixels just outside.
-    area = np.zeros((part.rows + 2, part.columns + 2), np.float32)
-    line = nodes.line - np.float32(part.row - 1)
-    sample = nodes.sample - np.float32(part.column - 1)
-    deposit_area(line, sample, nodes.area, hidden, area)
-    return area[1:-1, 1:-1]
 
 
 def _radar_power(
