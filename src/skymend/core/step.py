@@ -78,10 +78,6 @@ class GridParams(_Frozen):
         return cls(crs=grid.crs, transform=grid.transform, shape=grid.shape)
 
 
-ITEM_FILE = "item.json"
-"""Name of the STAC item beside the images of a fetched product that is one."""
-
-
 class Artifact(_Frozen):
     """One input of a job at run time: a product, or what an earlier job left.
 
@@ -127,8 +123,17 @@ class Artifact(_Frozen):
         path = self.file("product")
         if self.step != "fetch":
             return path
-        entries = sorted(path.iterdir())
-        return next((e for e in entries if e.name == ITEM_FILE), entries[0])
+        # Images of a STAC item lie in a folder beside it; the reader wants the item.
+        is_item = self.tags.get("kind") == "stac"
+        entries = sorted(e for e in path.iterdir() if (e.suffix == ".json") == is_item)
+        if len(entries) != 1:
+            raise InternalError(
+                where=path,
+                expected="one fetched product",
+                found=f"{len(entries)} entries",
+                fix="mend the provider",
+            )
+        return entries[0]
 
     def has(self, name: str) -> bool:
         """Tell whether the output is there."""

@@ -49,7 +49,9 @@ def _found(source: RadarSource, name: str, scene: Scene) -> Product | RemoteProd
     from skymend.sources.orbits import find
     from skymend.sources.protocol import Settings
 
-    found = find(scene, Settings(endpoints=source.endpoints), (source.orbit_provider,))
+    chosen = source.orbit_provider
+    asked = ("cdse", "asf") if chosen == "any" else (chosen,)
+    found = find(scene, Settings(endpoints=source.endpoints), asked)
     if found is None:
         return None
     order = {"provider": found.provider, "endpoints": dict(source.endpoints), "scene": name}

@@ -17,7 +17,14 @@ from skymend.core.plan import FrozenProduct, Plan, PlanBuilder
 from skymend.core.step import GridParams
 from skymend.pipelines.calendar import regular_dates
 from skymend.pipelines.region import Evaluate, Region, Training
-from skymend.pipelines.scenes import Dated, Pass, SceneJobs, file_product, product_time
+from skymend.pipelines.scenes import (
+    Dated,
+    Pass,
+    SceneJobs,
+    file_product,
+    notices,
+    product_time,
+)
 from skymend.pipelines.search import Catalogue, SnapshotOpener, search_region
 
 NAME = "reconstruct"
@@ -291,7 +298,7 @@ class _Planner:
     def _publish(self, rebuilt: Sequence[str], report: str, table: str | None) -> str:
         return self.builder.add(
             "publish",
-            {"id": f"skymend-{self.tile}"},
+            {"id": f"skymend-{self.tile}", "notices": notices(self.catalogue)},
             {"reconstructions": rebuilt, "report": report, "table": table},
             {"tile": self.tile},
         )

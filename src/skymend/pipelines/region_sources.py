@@ -80,8 +80,8 @@ class RadarSource(Source):
     orbits: Path | None = Field(
         None, description="Folder of EOF orbit files; else the annotation's orbit is used."
     )
-    orbit_provider: Literal["none", "cdse", "asf"] = Field(
-        "none", description="Catalogue to search orbit files in."
+    orbit_provider: Literal["none", "cdse", "asf", "any"] = Field(
+        "none", description="Catalogue to search orbit files in; any: cdse, then asf."
     )
 
     def resolved(self, base: Path) -> Source:

@@ -214,6 +214,22 @@ def file_product(path: Path, kind: str, files: Sequence[Path]) -> FrozenProduct:
     return FrozenProduct(path.name, kind, str(path), tags, tuple(frozen))
 
 
+def notices(catalogue: Catalogue) -> tuple[str, ...]:
+    """Return the sentences that the licences of the DEM demand in everything derived."""
+    found = {_notice(p) for p in catalogue.dem}
+    return tuple(sorted(found - {""}))
+
+
+def _notice(product: FrozenProduct) -> str:
+    from skymend.sources.cop_dem import DERIVED_NOTICE
+
+    if product.order is not None:
+        properties = product.order["item"]["properties"]
+        return str(properties.get("skymend:derived_notice", ""))
+    # Tiles of the Copernicus DEM keep their names when they are copied to a folder.
+    return DERIVED_NOTICE if Path(product.path).name.startswith("Copernicus_DSM") else ""
+
+
 def _track(product: FrozenProduct) -> tuple[str, str]:
     return product.tags.get("platform", ""), product.tags.get("relative_orbit", "")
 

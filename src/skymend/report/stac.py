@@ -52,13 +52,14 @@ _SHA256_MULTIHASH = "1220"
 
 @dataclass(frozen=True, slots=True)
 class About:
-    """What the collection says of itself."""
+    """What the collection says of itself; ``notices`` are what licences of sources demand."""
 
     id: str
     title: str
     description: str
     license: str
     keywords: tuple[str, ...] = ()
+    notices: tuple[str, ...] = ()
 
 
 def item(made: Artifact, about: About, folder: Path) -> Document:
@@ -85,10 +86,14 @@ def item(made: Artifact, about: About, folder: Path) -> Document:
         "collection": about.id,
         "geometry": geometry,
         "bbox": bbox,
-        "properties": _properties(made, info),
+        "properties": {**_properties(made, info), **_notices(about)},
         "links": _item_links(),
         "assets": assets,
     }
+
+
+def _notices(about: About) -> Document:
+    return {"skymend:notices": list(about.notices)} if about.notices else {}
 
 
 def item_id(made: Artifact) -> str:

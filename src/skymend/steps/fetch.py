@@ -9,9 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field
 
 from skymend.core.errors import ProductError
-from skymend.core.files import write_json
 from skymend.core.step import (
-    ITEM_FILE,
     Artifact,
     Context,
     Facts,
@@ -22,8 +20,6 @@ from skymend.core.step import (
 )
 
 if TYPE_CHECKING:
-    import pystac
-
     from skymend.sources.protocol import Settings
     from skymend.sources.transfer import Receipt
 
@@ -68,14 +64,14 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     kind = inputs.product.tags.get("kind")
     notice = ""
     if kind == "eof":
-        receipts: tuple[Receipt, ...] = (_orbit(order, inputs.product.tags["id"], settings, folder),)
+        receipts: tuple[Receipt, ...] = (
+            _orbit(order, inputs.product.tags["id"], settings, folder),
+        )
     else:
         item = pystac.Item.from_dict(order["item"], preserve_dict=True)
         receipts = open_source(order["provider"], settings).fetch(item, params.assets, folder)
-        notice = str(item.properties.get("skymend:notice", ""))
+        notice = str(item.properties.get("skymend:derived_notice", ""))
         _unpack(folder, kind)
-        if kind == "stac":
-            _leave_item(item, folder, [r.path for r in receipts])
     folder.rename(out / Outputs().product.rstrip("/"))
     return {
         "provider": order["provider"],
@@ -116,18 +112,3 @@ def _unpack(folder: Path, kind: str | None) -> None:
     for archive in archives:
         extract(archive, folder)
         archive.unlink()
-
-
-def _leave_item(item: pystac.Item, folder: Path, files: list[Path]) -> None:
-    """Write the item with its assets pointing to the files beside it."""
-    by_name = {path.name: path for path in files}
-    copy = item.clone()
-    copy.assets = {
-        name: asset
-        for name, asset in copy.assets.items()
-        if asset.href.split("?")[0].rsplit("/", 1)[-1] in by_name
-    }
-    for asset in copy.assets.values():
-        path = by_name[asset.href.split("?")[0].rsplit("/", 1)[-1]]
-        asset.href = path.relative_to(folder).as_posix()
-    write_json(folder / ITEM_FILE, copy.to_dict(include_self_link=False, transform_hrefs=False))

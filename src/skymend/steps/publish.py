@@ -30,6 +30,9 @@ class Params(StepParams):
     title: str = Field("", description="Title; the identifier when empty.")
     description: str = Field("", description="Description; a general one when empty.")
     license: str = Field("other", description="SPDX licence of the data, or 'other'.")
+    notices: tuple[str, ...] = Field(
+        (), description="Sentences that the licence of a source demands in what is derived."
+    )
     keywords: tuple[str, ...] = ("gap-free", "cloud removal", "surface reflectance")
 
 
@@ -78,7 +81,15 @@ def _about(params: Params, made: int, skipped: int) -> About:
         "each with a quality flag and an uncertainty of one standard deviation."
     )
     text += f" {made} dates; {skipped} skipped, with reasons in skipped.json."
-    return About(identifier, params.title or params.id, text, params.license, params.keywords)
+    text = " ".join([text, *params.notices])
+    return About(
+        identifier,
+        params.title or params.id,
+        text,
+        params.license,
+        params.keywords,
+        params.notices,
+    )
 
 
 def _assets(inputs: Inputs, folder: Path) -> dict[str, Document]:
