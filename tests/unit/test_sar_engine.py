@@ -3,7 +3,7 @@
 import shutil
 import zipfile
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import numpy as np
 import pytest
@@ -438,6 +438,65 @@ class TestBadInput:
             out.write(np.ones((1, 8, 8), np.uint16))
         message = self.refused([product], made[1], tmp_path / "out")
         assert "uint16 as annotated" in message
+
+
+def write_eof(folder, product, kind="POEORB"):
+    """The annotation's orbit as an EOF file with 10 s spacing."""
+    states = open_grd(product).annotation("VV").orbit
+    stamps = [states.epoch + timedelta(seconds=float(t)) for t in states.seconds]
+    vectors = "".join(
+        f"<OSV><TAI>TAI={t + timedelta(seconds=37):%Y-%m-%dT%H:%M:%S.%f}</TAI>"
+        f"<UTC>UTC={t:%Y-%m-%dT%H:%M:%S.%f}</UTC>"
+        + "".join(f"<{a}>{x:.6f}</{a}>" for a, x in zip("XYZ", p, strict=True))
+        + "".join(f"<V{a}>{x:.6f}</V{a}>" for a, x in zip("XYZ", v, strict=True))
+        + "</OSV>"
+        for t, p, v in zip(stamps, states.position, states.velocity, strict=True)
+    )
+    first, last = (f"{t:%Y%m%dT%H%M%S}" for t in (stamps[0], stamps[-1]))
+    path = folder / f"S1A_OPER_AUX_{kind}_OPOD_20200526T120000_V{first}_{last}.EOF"
+    path.write_text(
+        "<Earth_Explorer_File><Earth_Explorer_Header><Fixed_Header>"
+        f"<File_Type>AUX_{kind}</File_Type></Fixed_Header><Variable_Header>"
+        "<Ref_Frame>EARTH_FIXED</Ref_Frame><Time_Reference>UTC</Time_Reference>"
+        "</Variable_Header></Earth_Explorer_Header><Data_Block><List_of_OSVs>"
+        f"{vectors}</List_of_OSVs></Data_Block></Earth_Explorer_File>"
+    )
+    return path
+
+
+def test_an_orbit_file_is_applied_and_recorded(made, flattened, tmp_path):
+    write_eof(tmp_path, made[0][0], "RESORB")
+    path = write_eof(tmp_path, made[0][0])
+    scene, power, _, _ = run(*made, tmp_path / "out", orbit=tmp_path)
+    assert scene.facts["orbit"] == ["POEORB"]
+    assert scene.facts["orbit_file"] == [path.name]
+    both = np.isfinite(power) & np.isfinite(flattened[1])
+    # The same states, rounded to a micrometre.
+    np.testing.assert_allclose(power[both], flattened[1][both], rtol=1e-3)
+
+
+def test_the_step_gives_what_reconstruct_reads(made, tmp_path):
+    from skymend.core.step import Artifact, Context, GridParams
+    from skymend.steps.backscatter import Inputs, Params
+    from skymend.steps.backscatter import run as run_step
+
+    products = tuple(
+        Artifact(key=str(n), step="product", files={"product": p}) for n, p in enumerate(made[0])
+    )
+    dem = Artifact(key="d", step="dem", files={"dem": made[1]})
+    out = tmp_path / "out"
+    out.mkdir()
+    context = Context(cpus=1, work=tmp_path / "work", final=out)
+    params = Params(grid=GridParams.of(AREA))
+    facts = run_step(Inputs(products=products, dem=dem), params, out, context)
+    assert {p.name for p in out.iterdir()} == {"backscatter.tif", "incidence.tif", "state.tif"}
+    assert facts["valid_share"] > 0.95
+    assert (facts["convention"], facts["direction"]) == ("gamma0-flattened", "descending")
+    with pytest.raises(ConfigError, match="a DEM: radar images are placed with one"):
+        run_step(Inputs(products=products), params, out, context)
+    gone = Artifact(key="0", step="fetch", absent="quota")
+    with pytest.raises(SkipJob, match="no radar product"):
+        run_step(Inputs(products=(gone,), dem=dem), params, out, context)
 
 
 def test_an_unknown_engine_is_refused():
