@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -40,7 +39,7 @@ from skymend.sar.external import (
 from skymend.sar.geoid import find_egm96
 from skymend.sar.naming import s1tiling_name
 from skymend.sar.otb_margins import Margins, margins_of
-from skymend.sar.passes import Pass, open_pass
+from skymend.sar.passes import Pass, open_pass, pass_facts
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out, tile_of
 from skymend.sar.tiled_scene import write_tiled
 
@@ -109,7 +108,7 @@ class OtbEngine:
             backscatter=target,
             incidence=None,
             state=None,
-            facts=_facts(run, track),
+            facts=pass_facts(track, chain, self.name) | {"geoid": run.geoid.name},
         )
 
 
@@ -332,16 +331,3 @@ def _epsg(grid: Grid) -> int:
             where="grid", expected="a CRS such as EPSG:32631", found=grid.crs, fix="give its code"
         )
     return int(match[1])
-
-
-def _facts(run: _Run, track: Pass) -> Mapping[str, Any]:
-    chain = run.chain
-    return {
-        "engine": "otb",
-        "convention": chain.convention,
-        "ipf": track.first.ipf,
-        "thermal_noise": "removed" if chain.remove_thermal_noise else "kept",
-        "border_noise": "cut" if chain.remove_border_noise else "kept",
-        "orbit": "annotation",
-        "geoid": run.geoid.name,
-    }

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from skymend.core.errors import ConfigError, ProductError
 from skymend.core.grid import Grid
 from skymend.products.sentinel1 import GrdProduct, open_grd
+from skymend.sar.engine import Chain
 from skymend.sar.orbit import OrbitName, best_orbit_file
 
 
@@ -129,3 +131,29 @@ def lonlat_bounds(grid: Grid, margin_m: float) -> tuple[float, float, float, flo
             fix="use the engine embedded",
         )
     return west, south, east, north
+
+
+def pass_facts(track: Pass, chain: Chain, engine: str) -> dict[str, Any]:
+    """Return the facts that the scenes of all engines share, by the names of the embedded one.
+
+    Noise counts as removed where the chain asks for it: an external engine does not say.
+    """
+    first = track.first
+    return {
+        "engine": engine,
+        "convention": chain.convention,
+        "relative_orbit": first.relative_orbit,
+        "direction": first.direction,
+        "platform": first.platform,
+        "datetime": first.time.isoformat(),
+        "products": [product.id for product in track.slices],
+        "polarisations": list(track.channels),
+        "ipf": sorted({product.ipf for product in track.slices}),
+        "orbit": ["annotation"],
+        "orbit_file": [],
+        "thermal_noise_removed": chain.remove_thermal_noise,
+        "border_noise_removed": chain.remove_border_noise,
+        "speckle": chain.speckle,
+        "multilook": chain.multilook,
+        "decibel": chain.decibel,
+    }

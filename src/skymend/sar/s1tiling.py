@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from skymend.core.errors import (
     ConfigError,
@@ -33,7 +32,7 @@ from skymend.sar.external import (
     run_program,
 )
 from skymend.sar.geoid import find_egm96
-from skymend.sar.passes import Pass, open_pass
+from skymend.sar.passes import Pass, open_pass, pass_facts
 from skymend.sar.s1tiling_config import S1TilingSettings, prepare
 from skymend.sar.s1tiling_inputs import tile_of
 from skymend.sar.tiled_scene import write_tiled
@@ -77,7 +76,7 @@ class S1TilingEngine:
             backscatter=target,
             incidence=None,
             state=None,
-            facts=_facts(chain, track, geoid),
+            facts=pass_facts(track, chain, self.name) | {"geoid": (geoid or find_egm96()).name},
         )
 
     def _run(
@@ -149,18 +148,6 @@ def take(folder: Path, tile: str, track: Pass, chain: Chain) -> Path:
         found="none",
         fix="read S1Tiling's log in the work folder",
     )
-
-
-def _facts(chain: Chain, track: Pass, geoid: Path | None) -> dict[str, Any]:
-    return {
-        "engine": "s1tiling",
-        "convention": chain.convention,
-        "ipf": track.first.ipf,
-        "thermal_noise": "removed" if chain.remove_thermal_noise else "kept",
-        "border_noise": "cut",
-        "orbit": "annotation",
-        "geoid": (geoid or find_egm96()).name,
-    }
 
 
 _OUTCOMES: Mapping[int, tuple[type[SkymendError], str, str]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,7 +34,7 @@ from skymend.sar.external import (
     last_words,
     run_program,
 )
-from skymend.sar.passes import Pass, open_pass
+from skymend.sar.passes import Pass, open_pass, pass_facts
 from skymend.sar.snap_graphs import Filter, Graph, Recipe, compose, parse_graph
 from skymend.sar.snap_inputs import elevation, orbit_home, subset_wkt
 from skymend.sar.snap_outputs import write_scene
@@ -136,11 +137,14 @@ class SnapEngine:
         eof = track.orbit_file(orbit)
         graph = self._graph(chain, len(products))
         result = work / "snap.dim"
+        # What a killed run left would be taken for a result.
+        shutil.rmtree(result.with_suffix(".data"), ignore_errors=True)
+        result.unlink(missing_ok=True)
         values = _values(track, grid, eof, result)
         values |= {"dem": "External DEM", "demFile": str(elevation(dem, grid, work))}
         home = orbit_home(eof, work) if eof is not None else None
         judge(self._run(graph, values, work, cpus, track.paths, home), track.paths)
-        facts = _facts(chain, graph, eof)
+        facts = _facts(track, chain, graph, eof)
         return write_scene(result, grid, track.channels, chain, out, facts)
 
     def _graph(self, chain: Chain, slices: int) -> Graph:
@@ -303,18 +307,25 @@ def _values(track: Pass, grid: Grid, orbit: Path | None, result: Path) -> dict[s
     }
 
 
-def _facts(chain: Chain, graph: Graph, orbit: Path | None) -> dict[str, Any]:
+def _facts(track: Pass, chain: Chain, graph: Graph, orbit: Path | None) -> dict[str, Any]:
+    """Return the facts; what a graph of the user's own does counts, not the chain."""
     operators = [node.operator for node in graph.nodes]
-    flattened = "Terrain-Flattening" in operators
-    return {
-        "engine": "snap",
-        "convention": "gamma0-flattened" if flattened else chain.convention,
+    facts = pass_facts(track, chain, "snap")
+    facts |= {
         "operators": operators,
-        "thermal_noise": "removed" if "ThermalNoiseRemoval" in operators else "kept",
-        "border_noise": "removed" if "Remove-GRD-Border-Noise" in operators else "kept",
-        "orbit": orbit.name if orbit is not None else "sought by SNAP, else the annotation's",
+        "thermal_noise_removed": "ThermalNoiseRemoval" in operators,
+        "border_noise_removed": "Remove-GRD-Border-Noise" in operators,
+        "orbit": ["sought by SNAP, else the annotation's"],
         "geoid": "EGM96 of SNAP",
     }
+    if "Terrain-Flattening" in operators:
+        facts["convention"] = "gamma0-flattened"
+    if orbit is not None:
+        facts |= {
+            "orbit": ["RESORB" if "RESORB" in orbit.name else "POEORB"],
+            "orbit_file": [orbit.name],
+        }
+    return facts
 
 
 _CAUSES: tuple[tuple[tuple[str, ...], type[SkymendError], str, str], ...] = (
