@@ -6,9 +6,10 @@ BIN := .venv/bin
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 TEST_WORKERS ?= 2
 CHAOS_KILLS ?= 30
+FUZZ_MINUTES ?= 10
 
-.PHONY: help install demo test lint format types imports real slow chaos container-image \
-	container-check bench wheel constraints clean
+.PHONY: help install demo test lint format types imports real slow chaos fuzz faults \
+	container-image container-check bench wheel constraints clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1 ~ \2/p' Makefile | column -t -s '~'
@@ -21,6 +22,7 @@ demo: install ## simulate a season, train, reconstruct, evaluate, report
 
 test: install ## unit, integration and end-to-end tests, three chaos kills among them
 	@scripts/need chromium || echo "the page test is skipped without Chromium"
+	@scripts/need curl proj-data otb-bin || echo "tests against curl, OTB and the geoid are skipped"
 	$(PYTEST) -n $(TEST_WORKERS) --dist loadscope
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills 3
 
@@ -48,6 +50,12 @@ slow: install ## suites of minutes: Prefect server and worker, both model backen
 
 chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills $(CHAOS_KILLS)
+
+fuzz: install ## feed damaged files to every parser for FUZZ_MINUTES (10)
+	OMP_NUM_THREADS=1 $(BIN)/python scripts/fuzz.py --minutes $(FUZZ_MINUTES)
+
+faults: install ## 1,000 downloads and 200 kills; writes the table of docs/downloads.md
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fault_table
 
 container-image: install ## build the core image on a base made from Debian packages
 	scripts/with-docker scripts/build-image core

@@ -1,4 +1,5 @@
-# The core image: every step that needs neither TensorFlow nor an orchestrator.
+# The core image: every step that needs neither TensorFlow nor an orchestrator. proj-data holds
+# the geoid that radar images are placed with.
 # Build it with `make container-image`, or where a registry can be reached:
 #   make wheel && docker build -f containers/core.Dockerfile -t skymend-core .
 ARG BASE_IMAGE=debian:bookworm-slim
@@ -6,7 +7,7 @@ ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE} AS python
 SHELL ["/bin/sh", "-euc"]
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 \
+    && apt-get install -y --no-install-recommends python3 proj-data \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 # The machine's pip settings and certificates come as secrets: they enter no layer.
