@@ -24,7 +24,7 @@ from skymend.sources.transfer.intervals import (
     union,
 )
 from skymend.sources.transfer.part import ROLLBACK, Part
-from skymend.sources.transfer.progress import Meter
+from skymend.sources.transfer.progress import Meter, Moment, terminal_bar
 
 REMOTE = Remote("http://127.0.0.1:1/x?signature=secret", "test", "a.bin")
 
@@ -330,6 +330,14 @@ def test_rate_and_time_left():
     moment = meter.moment(200, 1000)
     assert (moment.rate, moment.eta_s) == (100.0, 8.0)
     assert meter.moment(0, 1000).eta_s is None, "a restart begins a new rate"
+
+
+def test_a_bar_on_a_terminal_shows_each_file(capsys):
+    with terminal_bar() as show:
+        show(Moment("a.zip", 0, None, 0.0, None))
+        show(Moment("a.zip", 50, 100, 10.0, 5.0))
+        show(Moment("b.zip", 100, 100, 10.0, 0.0))
+    assert {"a.zip", "b.zip"} <= set(capsys.readouterr().out.split())
 
 
 def test_offline_files_are_ordered_or_skipped(tmp_path):
