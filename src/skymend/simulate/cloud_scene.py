@@ -120,6 +120,7 @@ def cloud_scene(
     sensor: Sensor = "sentinel-2",
     parallax: bool = True,
     cover: float = 0.16,
+    cloud_size: float = 1.0,
 ) -> CloudScene:
     """Simulate one cloudy acquisition.
 
@@ -138,6 +139,8 @@ def cloud_scene(
     sensor : ``landsat-8`` has its bands at 30 m, no parallax, and a use for the temperature.
     parallax : displace clouds by view angles, as the real instrument does.
     cover : share of the sky with cumulus; bank and cirrus take a third of it each.
+    cloud_size : 1 for clouds of up to a kilometre, of which no mask at 20 m can reach an F1
+        above 0.98 nor one at 60 m above 0.94: their rims are that large.
 
     Raises
     ------
@@ -157,20 +160,20 @@ def cloud_scene(
     land = ground(scenario, day, sun, snow=snow, town=town, coast=coast)
     left, bottom, right, top = scenario.grid.bounds
     swath = Swath(((left + right) / 2, (bottom + top) / 2))
-    sheets = _sheets(seed, size_px, cover, float(np.median(land.elevation)))
+    sheets = _sheets(seed, size_px, cover, float(np.median(land.elevation)), cloud_size)
     moving = parallax and sensor == "sentinel-2"
     rays = _Rays(sheets, land.elevation, sun, swath, scenario.grid, moving)
     scene = _image(seed, scenario, day, land, rays)
     return _as_landsat(scene) if sensor == "landsat-8" else scene
 
 
-def _sheets(seed: int, size_px: int, cover: float, sea_m: float) -> tuple[Sheet, ...]:
+def _sheets(seed: int, size_px: int, cover: float, sea_m: float, scale: float) -> tuple[Sheet, ...]:
     """Draw the clouds; the field is larger than the scene, so that it hardly repeats."""
     rng = generator(seed, "layers")
     side = size_px + size_px // 3
     base = sea_m + rng.uniform(700, 1300)
-    sheets = cumulus(seed, side, cover, base)
-    sheets.append(bank(seed, side, cover / 3, base + rng.uniform(900, 1500)))
+    sheets = cumulus(seed, side, cover, base, scale)
+    sheets.append(bank(seed, side, cover / 3, base + rng.uniform(900, 1500), scale))
     sheets.append(cirrus(seed, side, cover / 3, rng.uniform(8500, 10_500)))
     return tuple(sorted(sheets, key=lambda s: s.height_m))
 

@@ -67,17 +67,23 @@ class Sheet:
         return np.asarray(np.exp(-_OFF_BEAM[self.ice] * depth * slant), np.float32)
 
 
-def cumulus(seed: int, size_px: int, cover: float, base_m: float) -> list[Sheet]:
+def cumulus(
+    seed: int, size_px: int, cover: float, base_m: float, scale: float = 1.0
+) -> list[Sheet]:
     """Return broken clouds of many sizes; bigger ones are denser and stand higher.
 
     A fractal field cut at the quantile of the cover, with finer detail at the edges; each
     cloud lies at one of five heights within 900 m above the base.
+
+    Parameters
+    ----------
+    scale : size of the clouds; at 1 the large ones are a kilometre wide.
     """
     from scipy.ndimage import label, sum_labels
 
     rng = generator(seed, "cumulus")
     shape = (size_px, size_px)
-    field = fractal(shape, rng, slope=3.8, longest_px=210)
+    field = fractal(shape, rng, slope=3.8, longest_px=210 * scale)
     field = field + 0.04 * fractal(shape, rng, slope=2.4, longest_px=30)
     level = np.quantile(field, 1 - cover)
     excess = np.clip(field - level, 0, None)
@@ -94,11 +100,11 @@ def cumulus(seed: int, size_px: int, cover: float, base_m: float) -> list[Sheet]
     ]
 
 
-def bank(seed: int, size_px: int, cover: float, height_m: float) -> Sheet:
+def bank(seed: int, size_px: int, cover: float, height_m: float, scale: float = 1.0) -> Sheet:
     """Return a bank of stratocumulus: one large, dense cloud with a ragged rim."""
     rng = generator(seed, "bank")
     shape = (size_px, size_px)
-    field = fractal(shape, rng, slope=3.6, longest_px=500)
+    field = fractal(shape, rng, slope=3.6, longest_px=500 * scale)
     field = field + 0.06 * fractal(shape, rng, slope=2.4, longest_px=40)
     excess = np.clip(field - np.quantile(field, 1 - cover), 0, None)
     return Sheet(blur(np.asarray(22 * excess, np.float32), 1.5), height_m)
