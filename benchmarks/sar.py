@@ -40,6 +40,9 @@ GEOID = "/usr/share/proj/egm96_15.gtx"
 
 def main() -> None:
     options = _arguments()
+    if options.picture:
+        picture(options.picture)
+        return
     if options.role:
         print(json.dumps(ROLES[options.role](options)))
         return
@@ -63,6 +66,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--roles", nargs="*", default=["flattened", "sigma0", "otb", "sarsen"], choices=list(ROLES)
     )
+    parser.add_argument("--picture", type=Path, help="draw hills before and after, and stop")
     parser.add_argument("--role", choices=list(ROLES), help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
@@ -268,6 +272,77 @@ def sarsen(options: argparse.Namespace) -> dict[str, float]:
         )
         seconds.append(time.perf_counter() - start)
     return _result(seconds[2] - seconds[1], 0.0, sides[1] ** 2 - sides[0] ** 2)
+
+
+def picture(path: Path) -> None:
+    """Draw simulated hills: sigma nought, flattened gamma nought, local incidence with state."""
+    import rasterio
+
+    from skymend.core.raster import read
+    from skymend.sar.embedded import EmbeddedEngine
+    from skymend.sar.engine import Chain
+
+    panels = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        products, dem, where = _hills(folder)
+        for convention in ("sigma0", "gamma0-flattened"):
+            scene = EmbeddedEngine().process(
+                products, where, dem, folder, chain=Chain(convention=convention), work=folder / "w"
+            )
+            decibel = 10 * np.log10(read(scene.backscatter, bands=("VV",))[0])
+            panels.append(np.clip((decibel + 20) / 20, 0, 1))
+        incidence = read(scene.incidence)[0] / 90
+        state = read(scene.state)[0].astype(int)
+    grey = [np.repeat(np.nan_to_num(p)[None], 3, axis=0) for p in (*panels, incidence)]
+    grey[2][:, (state & 1) > 0] = np.array([[0.9], [0.5], [0.1]])
+    grey[2][:, (state & 2) > 0] = np.array([[0.1], [0.3], [0.8]])
+    image = np.round(np.concatenate(grey, axis=2) * 255).astype(np.uint8)
+    with rasterio.open(
+        path, "w", driver="PNG", width=image.shape[2], height=image.shape[1], count=3, dtype="uint8"
+    ) as out:
+        out.write(image)
+
+
+def _hills(folder: Path):
+    from datetime import UTC, datetime
+
+    import rasterio
+    from pyproj import Transformer
+    from rasterio.transform import Affine
+    from scipy.ndimage import gaussian_filter
+
+    from skymend.core.grid import Grid, Window
+    from skymend.sar.geoid import read_geoid
+    from skymend.simulate.facets import Terrain
+    from skymend.simulate.terrain_grd import Survey, write_terrain_grd
+
+    area = Grid("EPSG:32631", (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_800_000.0), (320, 320))
+    wide = area.crop(Window(-110, -110, 540, 540))
+    noise = np.random.default_rng(8).standard_normal(wide.shape)
+    heights = gaussian_filter(noise, 24) * 9_000 + gaussian_filter(noise, 9) * 600 + 900
+    a, _, c, _, e, f = wide.transform
+    x, y = np.meshgrid(
+        c + a * (np.arange(wide.shape[1]) + 0.5), f + e * (np.arange(wide.shape[0]) + 0.5)
+    )
+    degrees = Transformer.from_crs(wide.crs, "EPSG:4326", always_xy=True).transform(x, y)
+    dem = folder / "dem.tif"
+    with rasterio.open(
+        dem,
+        "w",
+        driver="GTiff",
+        height=wide.shape[0],
+        width=wide.shape[1],
+        count=1,
+        dtype="float32",
+        crs=wide.crs,
+        transform=Affine(*wide.transform),
+    ) as out:
+        out.write(heights.astype(np.float32), 1)
+    survey = Survey(datetime(2020, 5, 6, 6, tzinfo=UTC), 38.0, "DES")
+    terrain = Terrain(wide, heights + read_geoid().at(*degrees))
+    ground = {"VV": 0.1, "VH": 0.02}
+    return write_terrain_grd(folder, area, terrain, ground, survey), dem, area
 
 
 def _result(seconds: float, cpu: float, pixels: int) -> dict[str, float]:

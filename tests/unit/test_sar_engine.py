@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 import rasterio
+from rasterio.transform import Affine
 from scipy.ndimage import gaussian_filter
 
 from skymend.core.errors import ConfigError, ProductError, SkipJob
@@ -336,6 +337,41 @@ def test_the_door_refuses_contradictions(made, tmp_path):
         door(epsg=32631, bounds=(500_500, 4_798_000, 501_000, 4_799_000), engine="gamma")
 
 
+def in_degrees(dem, folder, sides):
+    """The DEM as tiles of 1 arc second in longitude and latitude, one for each span given."""
+    from rasterio.warp import Resampling, reproject
+
+    folder.mkdir()
+    step = 1 / 3600
+    with rasterio.open(dem) as source:
+        for west, east in sides:
+            shape = (180, round((east - west) / step))
+            profile = {
+                "driver": "GTiff",
+                "height": shape[0],
+                "width": shape[1],
+                "count": 1,
+                "dtype": "float32",
+                "crs": "EPSG:4326",
+                "transform": Affine(step, 0, west, 0, -step, 45.14),
+                "nodata": -9999,
+            }
+            with rasterio.open(folder / f"{west}.tif", "w", **profile) as out:
+                heights = np.full(shape, -9999, np.float32)
+                reproject(
+                    rasterio.band(source, 1),
+                    heights,
+                    dst_transform=profile["transform"],
+                    dst_crs="EPSG:4326",
+                    dst_nodata=-9999,
+                    init_dest_nodata=True,
+                    src_nodata=-1.0,
+                    resampling=Resampling.cubic,
+                )
+                out.write(heights, 1)
+    return folder
+
+
 def test_an_antimeridian_scene_is_processed(tmp_path, monkeypatch):
     """UTM zone 60 and 1 meet there: longitudes jump from 180 to -180 inside the grid."""
     area = Grid("EPSG:32601", (10.0, 0.0, 263_200.0, 0.0, -10.0, 5_000_000.0), (120, 120))
@@ -353,6 +389,7 @@ def test_an_antimeridian_scene_is_processed(tmp_path, monkeypatch):
     monkeypatch.setattr(terrain_grd, "outline", unwrapped)
     survey = replace(SURVEY, slices=1)
     products, dem = make(tmp_path / "line", survey=survey, wide=wide, area=area)
+    dem = in_degrees(dem, tmp_path / "tiles", ((179.9, 180.0), (-180.0, -179.9)))
     _, power, _, state = run(products, dem, tmp_path / "out", grid=area)
     good = np.isfinite(power[0]) & (state == 0)
     assert good.mean() > 0.95
