@@ -16,6 +16,7 @@ from skymend.core.errors import (
     ProductError,
     RetryableError,
     SkipJob,
+    SkymendError,
     StoreError,
     ToolMissingError,
 )
@@ -538,6 +539,49 @@ def test_a_missing_image_is_one_sentence(tmp_path):
     (tmp_path / "target.data" / "a.img").unlink()
     with pytest.raises(ProductError, match="an ENVI image or GeoTIFF, found none"):
         open_result(document).read("a", GRID)
+
+
+@pytest.mark.parametrize("kind", ["dim", "hdr", "tif", "graph"])
+def test_damaged_files_never_end_in_a_traceback(tmp_path, kind):
+    """Two hundred random edits each."""
+    document = dimap(tmp_path, {"Gamma0_VV": ramp(GRID)}, GRID)
+    header, tiff = tmp_path / "target.data" / "Gamma0_VV.hdr", tmp_path / "target.tif"
+    write_tagged_tiff(tiff, ramp(GRID)[None], "<Dimap_Document/>")
+    graph = templates()["s1-zs"].graph.xml().encode()
+    sources = {"dim": document, "hdr": header, "tif": tiff}
+    whole = sources[kind].read_bytes() if kind in sources else graph
+    generator = np.random.default_rng(5)
+    refused = 0
+    for _ in range(200):
+        bent = edited(whole, generator)
+        try:
+            if kind == "graph":
+                parse_graph(bent.decode("utf-8", "replace"), "g.xml").check()
+                continue
+            sources[kind].write_bytes(bent)
+            product = open_result(tiff if kind == "tif" else document)
+            for band in product.bands:
+                product.read(band, GRID)
+        except SkymendError:
+            refused += 1
+    assert refused > 10
+
+
+def edited(whole, generator):
+    """Change, drop or repeat a few bytes; only printable ones are put in."""
+    content = bytearray(whole)
+    for _ in range(generator.integers(1, 6)):
+        at = int(generator.integers(len(content)))
+        length = int(generator.integers(1, 40))
+        edit = generator.integers(3)
+        if edit == 0:
+            content[at] = int(generator.integers(32, 127))
+        elif edit == 1 and len(content) > 100:
+            del content[at : at + length]
+        else:
+            start = int(generator.integers(len(content)))
+            content[at:at] = content[start : start + length]
+    return bytes(content)
 
 
 # In a container -----------------------------------------------------------------------------------

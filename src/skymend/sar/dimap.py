@@ -118,17 +118,25 @@ def _names(document: Node) -> dict[int, str]:
 
 def _description(path: Path) -> bytes:
     """Return the DIMAP document that SNAP puts into private tag 65000 of a GeoTIFF."""
+    import struct
+    import warnings
+
     from PIL.TiffImagePlugin import ImageFileDirectory_v2
 
     try:
-        with path.open("rb") as stream:
+        with path.open("rb") as stream, warnings.catch_warnings():
+            # What Pillow warns of in a damaged file ends as a missing tag here.
+            warnings.simplefilter("ignore")
             header = stream.read(8)
             header += stream.read(8) if header[2:3] == b"\x2b" else b""
             directory = ImageFileDirectory_v2(header)
             stream.seek(directory.next)
             directory.load(stream)
             text: Any = directory[_DIMAP_TAG]
-    except (OSError, SyntaxError, KeyError, ValueError, TypeError, IndexError) as error:
+    except (
+        *(OSError, SyntaxError, LookupError, ValueError, TypeError),
+        *(OverflowError, MemoryError, struct.error),
+    ) as error:
         found = f"none ({type(error).__name__})"
         raise _error(path, "SNAP's description of the bands in tag 65000", found) from None
     return str(text).strip("\0 \n").encode()
@@ -137,6 +145,7 @@ def _description(path: Path) -> bytes:
 @contextmanager
 def _open(path: Path) -> Iterator[DatasetReader]:
     import rasterio
+    from rasterio._err import CPLE_BaseError
     from rasterio.errors import RasterioError
 
     driver = _DRIVERS.get(path.suffix.lower())
@@ -147,7 +156,8 @@ def _open(path: Path) -> Iterator[DatasetReader]:
         beside = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE")
         with gdal_env(), beside, rasterio.open(path, driver=driver) as dataset:
             yield dataset
-    except RasterioError as error:
+    except (RasterioError, CPLE_BaseError, ValueError, OverflowError, MemoryError) as error:
+        # Also what a damaged header makes of the CRS or the size, while the image is read.
         raise _error(path, "a readable image", str(error.__cause__ or error)[:160]) from error
 
 
