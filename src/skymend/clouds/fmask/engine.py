@@ -31,7 +31,7 @@ from skymend.clouds.fmask.probability import (
 from skymend.clouds.fmask.rim import grow_rims
 from skymend.clouds.fmask.scene import Scene
 from skymend.clouds.fmask.shadow import Shadows, find_shadows
-from skymend.clouds.fmask.terrain import terrain_shadow
+from skymend.clouds.fmask.terrain import dry_slopes, terrain_shadow
 from skymend.clouds.fmask.tidy import close_pinholes, drop_specks, grow, spare
 from skymend.clouds.masker import Mask
 from skymend.core.encoding import ByteArray
@@ -74,7 +74,7 @@ def run_fmask(scene: Scene, options: Options = Options(), *, cpus: int = 1) -> M
     pixel looks like cloud, and where next to none looks clear.
     """
     scene = normalise_cirrus(scene)
-    flags = find_potential(scene, cpus)
+    flags = dry_slopes(scene, find_potential(scene, cpus))
     valid = int(np.count_nonzero(flags & VALID))
     if valid == 0:
         return empty_mask(scene.grid)

@@ -79,13 +79,13 @@ def find_shadows(
     size = scene.grid.resolution
     shade, silent = find_shade(scene, flags, cpus)
     shade &= ~(cloud | terrain)
-    silent |= terrain | cloud | ((flags & VALID) == 0)
+    unknown = silent | terrain | cloud | ((flags & VALID) == 0)
     objects = find_objects(cloud, size, MATCH_M, LARGEST_CLOUD_M)
-    matched = match(scene, objects, shade, silent, clear, cpus)
+    matched = match(scene, objects, shade, unknown, clear, cpus)
     drawn = paint(cloud, objects, matched.heights, drift(scene, size))
     confirmed = shade & grow(drawn, CONFIRMED_M / size)
     confirmed |= behind_clouds(scene, shade, cloud, matched, cpus)
-    confirmed |= drawn & silent & ~cloud
+    confirmed |= drawn & silent & ~(cloud | terrain)
     return Shadows(confirmed & ((flags & VALID) != 0), matched, objects)
 
 
@@ -93,15 +93,15 @@ def match(
     scene: Scene,
     objects: Objects,
     shade: BoolArray,
-    silent: BoolArray,
+    unknown: BoolArray,
     clear: Clear,
     cpus: int,
 ) -> Matched:
-    """Find the height of every cloud."""
+    """Find the height of every cloud; ``unknown`` pixels speak neither for nor against one."""
     ratio = objects.ratio
     dark = coarse_share(shade, ratio) >= 0.5
     state = np.where(dark, np.uint8(HIT), np.uint8(MISS))
-    state[coarse_share(silent, ratio) > 0.5] = UNKNOWN
+    state[coarse_share(unknown, ratio) > 0.5] = UNKNOWN
     slide = drift(scene, scene.grid.resolution * ratio)
     heights = trial_heights(slide)
     slid = slide_objects(objects, state, slide, heights, cpus)

@@ -1,4 +1,4 @@
-"""Ground that mountains shade: a cast of rays towards the sun over the DEM."""
+"""What a DEM says: ground that mountains shade, and slopes too steep for water."""
 
 from __future__ import annotations
 
@@ -9,12 +9,35 @@ import numpy.typing as npt
 from numba import njit
 
 from skymend.clouds.fmask.geometry import mean_angles
+from skymend.clouds.fmask.potential import DARK_WATER, SNOW, WATER
 from skymend.clouds.fmask.scene import Scene
+from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
 COARSE_M = 60.0
 """Rays run over pixels of at least this size: DEMs hold no more."""
+
+
+STEEP_DEGREES = 10.0
+"""Water does not lie on steeper ground (Qiu et al. 2019, section 3.3.1)."""
+
+
+def dry_slopes(scene: Scene, flags: ByteArray) -> ByteArray:
+    """Return the flags without the water that lies on slopes: it is shaded ground.
+
+    Where it is bright in green it is shaded snow, which the snow test misses for want of light
+    in the near infrared.
+    """
+    if scene.heights is None:
+        return flags
+    down, along = np.gradient(scene.heights, scene.grid.resolution)
+    slope = np.hypot(down, along)
+    steep = (slope > math.tan(math.radians(STEEP_DEGREES))) & ((flags & WATER) != 0)
+    dried = flags.copy()
+    dried[steep] &= np.uint8(255 - WATER - DARK_WATER)
+    dried[steep & (scene.bands.green > 1000)] |= np.uint8(SNOW)
+    return dried
 
 
 def terrain_shadow(scene: Scene) -> BoolArray:
