@@ -108,6 +108,8 @@ def _change(rng: random.Random, trial: Trial, at: int) -> None:
     trial.case.change = {"at": at, "etag": '"v2"'}
     if trial.case.size >= 0 and rng.random() < 0.6:
         offset, size = trial.case.offset // 2, max(at + 1, int(trial.size * rng.uniform(0.7, 1.0)))
+        if trial.check == "size":
+            size = trial.size
         trial.case.change |= {"offset": offset, "size": size}
         trial.final = (offset, size)
 

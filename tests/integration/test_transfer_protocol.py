@@ -238,7 +238,7 @@ def test_digests_the_server_sends_along_are_checked(url, tmp_path):
 
 
 def test_a_stated_size_is_held_against_the_file(url, tmp_path):
-    with pytest.raises(RetryableError, match="1000 bytes came instead of 1001"):
+    with pytest.raises(RetryableError, match="1000 bytes are announced instead of 1001"):
         download(remote(url, "small", size=1001), tmp_path, options=FAST)
 
 
@@ -248,6 +248,8 @@ def test_many_files_share_the_connections(url, content, tmp_path):
     assert [r.path.read_bytes() for r in receipts] == [content(n) for n in names]
     with pytest.raises(ProductError, match="404"):
         download_all([remote(url, n) for n in ("gone", *names)], tmp_path / "b", options=FAST)
+    with pytest.raises(ProductError, match="twice"):
+        download_all([remote(url, "small")] * 2, tmp_path / "c", options=FAST)
 
 
 def test_the_first_error_ends_the_others(url, tmp_path):

@@ -9,7 +9,7 @@ from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from skymend.core.errors import RetryableError
+from skymend.core.errors import ProductError, RetryableError
 from skymend.sources.transfer.access import Access
 from skymend.sources.transfer.budget import Budget
 from skymend.sources.transfer.connections import Connections
@@ -102,8 +102,23 @@ def download_all(
     -------
     receipts : in the order of the remotes.
     """
+    _check_names(remotes)
     call = _Call(work, signer, options, ledger, progress, orders)
     return call.run(tuple(remotes), destination)
+
+
+def _check_names(remotes: Sequence[Remote]) -> None:
+    """Refuse two files that would get the same name."""
+    names: set[str] = set()
+    for remote in remotes:
+        if remote.name in names:
+            raise ProductError(
+                where=remote.public_url,
+                expected="files of different names in one folder",
+                found=f"{remote.name} twice",
+                fix="fetch them into different folders",
+            )
+        names.add(remote.name)
 
 
 @dataclass(frozen=True, slots=True)

@@ -81,6 +81,7 @@ class Fetcher:
         if session.part.version is not None or errand.position > 0:
             raise Restart("the server sent the whole file instead of a range: it has changed")
         length = answers.content_length(response.headers)
+        _expect(session, length)
         self.delimited = answers.delimited(response.headers)
         if not self.delimited and not self._verifiable:
             self._refuse_endless(session)
@@ -122,6 +123,7 @@ class Fetcher:
             raise Restart("ranges of this server cannot be told apart", counts=False)
         self.server_digests = answers.digests(response.headers)
         head = self._head(session, response)
+        _expect(session, version.total)
         session.begin(version, errand)
         self._put(session, errand, head)
 
@@ -180,6 +182,13 @@ class Fetcher:
             errand.end = errand.position
         elif errand.position < end:
             raise Cut("the body ended early")
+
+
+def _expect(session: Session, announced: int | None) -> None:
+    """Do not begin a file of another size than its provider states, unless a digest will judge."""
+    stated = session.remote.size
+    if not session.remote.digests and None not in (stated, announced) and stated != announced:
+        raise Cut(f"{announced} bytes are announced instead of {stated}")
 
 
 class _Pace:

@@ -328,7 +328,7 @@ class Session:
             least = min(_SHORTEST_PAUSE_S * 2 ** (self._busy - 1), _LONGEST_BACKOFF_S)
         if busy.wait_s is None:
             least = max(least, self.options.backoff_s)
-            if self._busy > self.options.attempts * self.options.connections:
+            if self._busy > self.options.attempts + self.options.connections:
                 raise self._gives_up(str(busy))
         wait = max(busy.wait_s or 0.0, least)
         self._not_before = max(self._not_before, time.monotonic() + wait)
