@@ -112,41 +112,41 @@ def measure_incidence(
     local, ellipsoid : (rows, columns) float32, written; angles to the normal of the terrain
         (central differences) and to that of the ellipsoid.
     top, left : where the inner part begins; at least one node lies around it.
+
+    The nine fields from ``LOOK`` on are used: look, its change, undulation, width, height.
     """
-    degrees = 180.0 / math.pi
+    degrees = np.float32(180.0 / math.pi)
+    nodes = fields.shape[2]
+    wanted = 9
+    across = np.empty((nodes, wanted))
+    here = np.empty(wanted)
+    slope = np.empty(wanted)
     for i in range(local.shape[0]):
         row = i + top
         node = row // step
-        down = (row - node * step) / step
+        share = (row - node * step) / step
+        for k in range(wanted):
+            field = fields[LOOK + k]
+            for j in range(nodes):
+                across[j, k] = field[node, j] * (1 - share) + field[node + 1, j] * share
         for j in range(local.shape[1]):
             column = j + left
-            beside = column // step
-            across = (column - beside * step) / step
-            w00 = (1 - down) * (1 - across)
-            w01 = (1 - down) * across
-            w10 = down * (1 - across)
-            w11 = down * across
-            f = fields[:, node : node + 2, beside : beside + 2]
-            undulation = f[UNDULATION, 0, 0]
-            width = f[WIDTH, 0, 0]
-            height = f[HEIGHT, 0, 0]
-            u = (heights[row, column] + undulation - middle) / half
-            e = 0.0
-            n = 0.0
-            z = 0.0
-            for a in range(2):
-                s = 1.0 if a == 0 else u
-                k = LOOK + 3 * a
-                e += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
-                k += 1
-                n += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
-                k += 1
-                z += s * (w00 * f[k, 0, 0] + w01 * f[k, 0, 1] + w10 * f[k, 1, 0] + w11 * f[k, 1, 1])
-            east = (heights[row, column + 1] - heights[row, column - 1]) / (2 * width)
-            north = (heights[row - 1, column] - heights[row + 1, column]) / (2 * height)
-            cosine = (z - east * e - north * n) / math.sqrt(1 + east * east + north * north)
-            local[i, j] = degrees * math.acos(min(max(cosine, -1.0), 1.0))
-            ellipsoid[i, j] = degrees * math.acos(min(max(z, -1.0), 1.0))
+            if j == 0 or column % step == 0:
+                beside = column // step
+                for k in range(wanted):
+                    slope[k] = (across[beside + 1, k] - across[beside, k]) / step
+                    here[k] = across[beside, k] + slope[k] * (column - beside * step)
+            else:
+                for k in range(wanted):
+                    here[k] += slope[k]
+            u = (heights[row, column] + here[6] - middle) / half
+            z = here[2] + u * here[5]
+            east = (heights[row, column + 1] - heights[row, column - 1]) / (2 * here[7])
+            north = (heights[row - 1, column] - heights[row + 1, column]) / (2 * here[8])
+            facing = z - east * (here[0] + u * here[3]) - north * (here[1] + u * here[4])
+            cosine = facing / math.sqrt(1 + east * east + north * north)
+            local[i, j] = degrees * math.acos(np.float32(min(max(cosine, -1.0), 1.0)))
+            ellipsoid[i, j] = degrees * math.acos(np.float32(min(max(z, -1.0), 1.0)))
 
 
 @compiled
