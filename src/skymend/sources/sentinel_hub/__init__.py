@@ -31,7 +31,7 @@ from skymend.sources.protocol import Filters, Finding, Period, Settings, require
 from skymend.sources.sentinel_hub.access import NAME, Hub
 from skymend.sources.sentinel_hub.offer import OFFERS, Band, Offer, own
 from skymend.sources.sentinel_hub.patches import write_patch
-from skymend.sources.sentinel_hub.places import folder_of, grid_of, part_of
+from skymend.sources.places import folder_of, grid_of, part_of
 from skymend.sources.sentinel_hub.render import Renderer, Script, around
 from skymend.sources.transfer import Limits, Receipt, silent
 from skymend.sources.transfer.progress import Meter
@@ -334,9 +334,10 @@ def _apart(times: Sequence[datetime], least: timedelta) -> list[datetime]:
 
 
 def _moment(item: pystac.Item) -> datetime:
-    if item.datetime is None:
+    moment: datetime | None = item.datetime
+    if moment is None:
         raise malformed(f"item {item.id}", "a time in field 'properties.datetime'", "none")
-    return item.datetime
+    return moment
 
 
 __all__ = ["BYOC", "LIMITS", "SentinelHub"]

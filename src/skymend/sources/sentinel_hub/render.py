@@ -73,7 +73,8 @@ class Script:
                     fix="declare it as bands.js does; skymend fills it in",
                 )
             line = f"const {name} = {json.dumps(value)};"
-            text = form.sub(lambda _, line=line: line, text, count=1)
+            before, after = form.split(text, maxsplit=1)
+            text = f"{before}{line}{after}"
         return text
 
 

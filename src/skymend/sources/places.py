@@ -53,6 +53,27 @@ def grid_of(item: pystac.Item, resolution_m: float) -> Grid:
     return Grid(crs, (resolution_m, 0.0, left, 0.0, -resolution_m, top), shape)
 
 
+def grid_of_asset(item: pystac.Item, key: str) -> Grid:
+    """Return an asset's own grid, clipped to the item's part where it has one.
+
+    Raises
+    ------
+    ConfigError
+        if the asset states no grid, or the part lies beside it.
+    """
+    from pyproj import Transformer
+
+    facts = item.assets[key].extra_fields
+    a, b, c, d, e, f = (float(v) for v in facts["proj:transform"][:6])
+    rows, columns = facts["proj:shape"]
+    grid = Grid(str(facts["proj:code"]), (a, b, c, d, e, f), (int(rows), int(columns)))
+    part = item.properties.get(BOUNDS)
+    if part is None:
+        return grid
+    transformer = Transformer.from_crs("EPSG:4326", grid.crs, always_xy=True)
+    return grid.clip(transformer.transform_bounds(*part))
+
+
 def folder_of(item: pystac.Item) -> str:
     """Return the name of an item's folder."""
     return re.sub(r"[^\w.+-]", "_", item.id).lstrip(".") or "item"
