@@ -46,12 +46,12 @@ def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, Bo
     """
     invalid = (flags & VALID) == 0
     clear = (flags & CLEAR_LAND) == VALID
-    with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
-        bands = (scene.bands.nir, scene.bands.swir1)
-        near, short = pool.map(lambda band: hollows(band, invalid, clear), bands)
-    candidates = np.logical_and(near, short, out=near)
     water = np.zeros(flags.shape, np.bool_)
     _open_water(scene.bands, flags, water)
+    with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
+        bands = (scene.bands.nir, scene.bands.swir1)
+        near, short = pool.map(lambda band: hollows(band, invalid, clear, water), bands)
+    candidates = np.logical_and(near, short, out=near)
     candidates &= ~water
     usual = _usual_blue(scene.bands.blue, water & ((flags & CLOUD_LIKE) == 0))
     if usual is None:
@@ -60,14 +60,18 @@ def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, Bo
     return candidates, np.zeros(flags.shape, np.bool_)
 
 
-def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray) -> BoolArray:
+def hollows(
+    band: ShortArray, invalid: BoolArray, clear: BoolArray, water: BoolArray
+) -> BoolArray:
     """Return where a band lies deep below the rim around.
 
     The rims are found at twice the pixel size, a quarter of the work: they enclose hollows of
-    hundreds of metres. Outside the image stands the 17.5 % quantile of clear land.
+    hundreds of metres. Outside the image stands the 17.5 % quantile of clear land. Open water
+    counts as rim: shade at a coast would else run out into the sea.
     """
     half = _halved(band, invalid)
     levels = to_levels(half, half == NODATA)
+    levels[water[::2, ::2]] = LEVELS - 1
     counts = np.bincount(np.clip(band[clear] // STEP, 0, LEVELS - 1), minlength=1).cumsum()
     background = int(np.searchsorted(counts, LOW * counts[-1])) if counts[-1] else 0
     fill(levels, background)
