@@ -309,8 +309,9 @@ def dryrun(shared_data, tmp_path, chain):
             Chain(convention="sigma0", speckle="lee"),
             "filtered/33TTG/s1b_33TTG_vv_DES_022_20211223t051122_filtered.tif",
         ),
+        (Chain(), "s1b_33TTG_vv_DES_022_20211223t051122_GammaNaughtRTC.tif"),
     ],
-    ids=["sigma0", "gamma0", "filtered"],
+    ids=["sigma0", "gamma0", "filtered", "flattened"],
 )
 def test_s1tiling_itself_accepts_the_configuration(shared_data, tmp_path, chain, image):
     done = dryrun(shared_data, tmp_path, chain)
@@ -318,18 +319,6 @@ def test_s1tiling_itself_accepts_the_configuration(shared_data, tmp_path, chain,
     assert f"Success: {tmp_path / 'out'}" in done.stdout
     assert image in done.stdout
     assert "0 computations errors" in done.stdout
-
-
-@pytest.mark.slow
-@pytest.mark.real
-def test_s1tiling_plans_the_flattening_as_far_as_its_dry_run_goes(shared_data, tmp_path):
-    """With --dryrun it writes no mosaic of the DEM and then stops for want of that file."""
-    done = dryrun(shared_data, tmp_path, Chain())
-    assert done.returncode == 66
-    assert "DEM files are missing" not in done.stdout
-    assert "s1b_33TTG_vv_DES_022_20211223t051122_GammaNaughtRTC.tif" in done.stdout
-    cause = f"{tmp_path}/tmp/S1/DEM_s1b-iw-grd-20211223t051122-20211223t051147-030148-039993.vrt"
-    assert f"{cause}: No such file or directory" in done.stdout
 
 
 @pytest.mark.slow
