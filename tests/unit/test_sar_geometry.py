@@ -323,6 +323,39 @@ class TestTerrain:
         # A plane is interpolated exactly; half a pixel would be 0.28 m.
         np.testing.assert_allclose(found, 1000 * (x - 3) + 2000 * (y - 43), atol=0.03)
 
+    def test_heights_in_memory_are_those_gdal_warps(self, tmp_path):
+        """Two files in degrees, the second filling what the first lacks."""
+        from skymend.products.dem import read_heights
+        from skymend.sar.sheets import open_sheets, read_sheets
+
+        rng = np.random.default_rng(7)
+        files = []
+        for name, west in (("a", 3.0), ("b", 3.02)):
+            files.append(tmp_path / f"{name}.tif")
+            heights = rng.uniform(0, 500, (120, 72)).astype(np.float32)
+            with rasterio.open(
+                files[-1],
+                "w",
+                driver="GTiff",
+                height=120,
+                width=72,
+                count=1,
+                dtype="float32",
+                crs="EPSG:4326",
+                transform=Affine(1 / 3600, 0, west, 0, -1 / 3600, 43.34),
+            ) as out:
+                out.write(heights, 1)
+        grid = Grid("EPSG:32631", (10.0, 0.0, 500_200.0, 0.0, -10.0, 4_798_500.0), (150, 250))
+        sheets = open_sheets(files, grid, 10.0)
+        assert sheets is not None
+        ours, gdal = read_sheets(sheets, grid), read_heights(files, grid, resampling="bilinear")
+        both = np.isfinite(ours) & np.isfinite(gdal)
+        assert both.mean() > 0.9
+        assert (np.isfinite(ours) == np.isfinite(gdal)).mean() > 0.99
+        # GDAL's transformer may err by an eighth of a pixel: of noise of 500 m, some metres.
+        assert np.median(np.abs(ours - gdal)[both]) < 0.5
+        assert open_sheets(files, grid, 100.0) is None
+
     def test_gaps_take_the_nearest_height(self, tmp_path):
         heights = np.full(GRID.shape, 7.0)
         heights[:, 200:] = np.nan

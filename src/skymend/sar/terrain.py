@@ -19,6 +19,7 @@ from skymend.core.errors import ProductError
 from skymend.core.grid import Grid, Window
 from skymend.core.raster import open_raster
 from skymend.products.dem import elevation_files, read_heights, refusal
+from skymend.sar.sheets import Sheet, open_sheets, read_sheets
 
 BoolArray = npt.NDArray[np.bool_]
 
@@ -41,6 +42,7 @@ class Terrain:
     grid : the grid heights are wanted on.
     coarse_grid, coarse : overview with the margin around, (rows, columns) float32, NaN where the
         DEM has no height.
+    sheets : what the files hold of all that, in memory; None to have GDAL warp them.
     """
 
     path: Path
@@ -48,6 +50,7 @@ class Terrain:
     grid: Grid
     coarse_grid: Grid
     coarse: FloatArray
+    sheets: tuple[Sheet, ...] | None = None
 
     @classmethod
     def open(cls, path: Path, grid: Grid) -> Terrain:
@@ -67,7 +70,8 @@ class Terrain:
         coarse = read_heights(files, wide, resampling="bilinear")
         if not np.isfinite(coarse).any():
             raise _error(path, "heights elsewhere only")
-        return cls(path, files, grid, wide, coarse)
+        sheets = open_sheets(files, wide, grid.resolution)
+        return cls(path, files, grid, wide, coarse, sheets)
 
     def heights(self, part: Grid) -> FloatArray:
         """Return heights on a part of the grid, which may reach beyond it.
@@ -76,7 +80,10 @@ class Terrain:
         -------
         (rows, columns) float32 metres; where there is none, that of the nearest node.
         """
-        heights = read_heights(self.files, part, resampling="bilinear")
+        if self.sheets is None:
+            heights = read_heights(self.files, part, resampling="bilinear")
+        else:
+            heights = read_sheets(self.sheets, part)
         absent = np.isnan(heights)
         if absent.any():
             heights = _fill(heights, absent)
