@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.product_case import write_tif
 
 from skymend.core.errors import ConfigError, ProductError
 from skymend.products import open_optical
@@ -17,6 +16,7 @@ from skymend.simulate.cloud_scene import cloud_scene
 from skymend.simulate.msi import BANDS, angles, centres
 from skymend.simulate.safe_s2 import write_l1c
 from skymend.simulate.toa_series import scene_granule
+from tests.product_case import write_tif
 
 
 @pytest.fixture(scope="module")

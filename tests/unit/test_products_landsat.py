@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from tests.product_case import write_tif
 
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
@@ -15,6 +14,7 @@ from skymend.products.landsat import open_product, open_surface, refusal
 from skymend.products.landsat_labels import from_bqa, from_qa_pixel
 from skymend.products.sun import sun_position
 from skymend.products.toa import ToaOptical, open_toa
+from tests.product_case import write_tif
 
 GRID = Grid("EPSG:32631", (30.0, 0.0, 600_015.0, 0.0, -30.0, 4_899_985.0), (6, 8))
 LEVEL_1 = "LC09_L1TP_198030_20220615_20220616_02_T1"

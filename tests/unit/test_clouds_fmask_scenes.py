@@ -1,0 +1,86 @@
+"""Fmask on simulated scenes with known truth: ``-m slow`` runs all five seeds of each kind."""
+
+import numpy as np
+import pytest
+
+from skymend.clouds.door import labels_on, mask_product, write_mask
+from skymend.clouds.fmask.engine import run_fmask
+from skymend.core.errors import ConfigError, ProductError
+from skymend.core.raster import read_labels
+from skymend.products import Label
+from skymend.simulate.safe_s2 import write_l1c
+from skymend.simulate.toa_series import scene_granule
+from tests.fmask_case import CASES, f1, scene_of, simulated, truth_on
+
+CLOUD_F1, SHADOW_F1 = 0.90, 0.70
+"""What the masks must reach, at 20 m against the commonest true label of each pixel."""
+
+
+def scores(seed, case, **changes):
+    made = simulated(seed, case, **changes)
+    mask = run_fmask(scene_of(made))
+    truth = truth_on(made, mask.labels.shape)
+    return [f1(mask.labels == n, truth == n) for n in (Label.CLOUD, Label.SHADOW)]
+
+
+@pytest.mark.parametrize("case", ["plain", "all"])
+def test_clouds_and_shadows_are_found(case):
+    # Half the side of the slow scenes: shadows of clouds outside the image weigh more.
+    cloud, shadow = scores(3, case, size_px=480)
+    assert cloud >= 0.88
+    assert shadow >= 0.6
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
+def test_five_seeds_of_each_kind(seed, case):
+    cloud, shadow = scores(seed, case)
+    assert cloud >= CLOUD_F1
+    assert shadow >= SHADOW_F1
+
+
+@pytest.fixture(scope="module")
+def product(tmp_path_factory):
+    made = simulated(3, "coast", size_px=360)
+    return write_l1c(tmp_path_factory.mktemp("l1c"), scene_granule(made)), made
+
+
+def test_from_safe_to_labels_whatever_the_threads(product, tmp_path):
+    folder, made = product
+    one, two = (mask_product(folder, cpus=n) for n in (1, 2))
+    assert one.grid.resolution == 20
+    np.testing.assert_array_equal(one.labels, two.labels)
+    np.testing.assert_array_equal(one.probability, two.probability)
+    truth = truth_on(made, one.labels.shape)
+    assert f1(one.labels == Label.CLOUD, truth == Label.CLOUD) > 0.85
+    files = write_mask(one, tmp_path / "deep" / "mask.tif")
+    assert [f.name for f in files] == [
+        "mask.tif", "mask_probability.tif", "mask_terrain-shadow.tif",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(read_labels(files[0]), one.labels)
+    fine = labels_on(one, made.grid)
+    np.testing.assert_array_equal(fine, one.labels.repeat(2, 0).repeat(2, 1))
+
+
+def test_a_product_without_a_mask_of_its_own_says_so(product):
+    with pytest.raises(ProductError, match="choose a mask engine such as fmask"):
+        mask_product(product[0], "product")
+    with pytest.raises(ConfigError, match="one of fmask"):
+        mask_product(product[0], "magic")
+
+
+def test_a_missing_band_is_one_sentence(product, tmp_path):
+    import shutil
+
+    folder = tmp_path / product[0].name
+    shutil.copytree(product[0], folder)
+    next(folder.glob("GRANULE/*/IMG_DATA/*_B12.jp2")).unlink()
+    with pytest.raises(ProductError, match="that fmask needs, found no B12"):
+        mask_product(folder)
+
+
+def test_landsat_scenes_use_their_temperature():
+    made = simulated(3, "plain", size_px=480, sensor="landsat-8")
+    mask = run_fmask(scene_of(made))
+    assert f1(mask.labels == Label.CLOUD, made.labels == Label.CLOUD) > 0.8
