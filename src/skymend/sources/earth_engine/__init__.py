@@ -286,7 +286,9 @@ def _decoded(body: Any, grid: Grid, encoding: Encoding, where: str) -> npt.NDArr
         raise _strange(where, repr(body)[:60]) from error
     if values.shape != grid.shape:
         raise _strange(where, f"{values.shape} pixels")
-    return np.where(valid > 0, values, encoding.nodata).astype(encoding.dtype)[None]
+    stored: npt.NDArray[Any] = values.astype(encoding.dtype)
+    stored[valid == 0] = encoding.nodata
+    return stored[None]
 
 
 def _strange(where: str, found: str) -> ProductError:

@@ -110,8 +110,9 @@ def _credentials(key_file: str) -> Any:
         return ee.data.get_persistent_credentials()
     from google.oauth2 import service_account
 
+    read: Any = service_account.Credentials.from_service_account_file
     try:
-        return service_account.Credentials.from_service_account_file(key_file, scopes=_SCOPES)
+        return read(key_file, scopes=_SCOPES)
     except (OSError, ValueError) as error:
         raise AccessError(
             where=f"key_file of {NAME}",
@@ -123,7 +124,7 @@ def _credentials(key_file: str) -> Any:
 
 def _transport(settings: Settings) -> Any:
     """Return what sends for the client: timeouts, retries with Retry-After, limits."""
-    import httplib2
+    import httplib2  # type: ignore[import-untyped]
     import requests
 
     session = patient(requests.Session(), settings, NAME, LIMITS)

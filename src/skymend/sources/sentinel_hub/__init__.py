@@ -27,11 +27,11 @@ from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import write_item
 from skymend.sources.outlines import touching
+from skymend.sources.places import folder_of, grid_of, part_of
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 from skymend.sources.sentinel_hub.access import NAME, Hub
 from skymend.sources.sentinel_hub.offer import OFFERS, Band, Offer, own
 from skymend.sources.sentinel_hub.patches import write_patch
-from skymend.sources.places import folder_of, grid_of, part_of
 from skymend.sources.sentinel_hub.render import Renderer, Script, around
 from skymend.sources.transfer import Limits, Receipt, silent
 from skymend.sources.transfer.progress import Meter
