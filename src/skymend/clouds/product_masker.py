@@ -47,8 +47,9 @@ class ProductMasker:
                 found="top-of-atmosphere reflectance without one",
                 fix="choose a mask engine such as fmask",
             )
-        native = product.grid
-        grid = native(resolution_m) if callable(native) else native.at_resolution(resolution_m)
+        native = product.grid() if callable(product.grid) else product.grid
+        same = abs(native.resolution - resolution_m) < 1e-9
+        grid = native if same else native.at_resolution(resolution_m)
         labels = np.empty(grid.shape, np.uint8)
         for window, part in strips(grid):
             labels[window.slices] = read(part)

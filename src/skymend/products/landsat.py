@@ -115,11 +115,10 @@ class _Folder:
     @property
     def platform(self) -> str:
         """``landsat-8`` or ``landsat-9``."""
-        return self.sensor
+        return self._satellite
 
     @property
-    def sensor(self) -> Sensor:
-        """``landsat-8`` or ``landsat-9``."""
+    def _satellite(self) -> Sensor:
         return "landsat-9" if self.id[3] == "9" else "landsat-8"
 
     @property
@@ -168,6 +167,11 @@ class _Folder:
 @dataclass(frozen=True)
 class LandsatToa(_Folder):
     """One level-1 product: top-of-atmosphere reflectance and brightness temperature."""
+
+    @property
+    def sensor(self) -> Sensor:
+        """``landsat-8`` or ``landsat-9``."""
+        return self._satellite
 
     def grid(self, resolution_m: float | None = None) -> Grid:
         """Return the grid of the reflective bands, or one of another pixel size."""

@@ -232,10 +232,9 @@ def _fill(plane: Nodes) -> Nodes:
     known = np.isfinite(plane)
     if known.all() or not known.any():
         return np.nan_to_num(plane)
-    rows, columns = (axis.astype(np.float64) for axis in np.indices(plane.shape))
-    rows -= rows[known].mean()
-    columns -= columns[known].mean()
-    basis = np.stack([np.ones(plane.shape), rows, columns], axis=-1)
+    nodes: Nodes = np.indices(plane.shape).astype(np.float64)
+    nodes -= nodes[:, known].mean(axis=1)[:, None, None]
+    basis = np.stack([np.ones(plane.shape), nodes[0], nodes[1]], axis=-1)
     weights, *_ = np.linalg.lstsq(basis[known], plane[known], rcond=None)
     filled: Nodes = np.where(known, plane, basis @ weights)
     return filled
