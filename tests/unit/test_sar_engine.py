@@ -29,6 +29,8 @@ AREA = Grid("EPSG:32631", (10.0, 0.0, 500_000.0, 0.0, -10.0, 4_800_000.0), (200,
 WIDE = AREA.crop(Window(-75, -75, 350, 350))
 SURVEY = Survey(datetime(2020, 5, 6, 6, 0, 0, tzinfo=UTC), 38.0, "DES", slices=2)
 
+LITTLE = AREA.crop(Window(0, 0, 100, 100))
+LITTLE_WIDE = LITTLE.crop(Window(-40, -40, 180, 180))
 ENGINE = EmbeddedEngine()
 DARK = replace(SURVEY, slices=1, noise={"VV": 10**-2.4})
 
@@ -56,6 +58,10 @@ def make(folder, relief=250.0, survey=SURVEY, gamma0=GAMMA0, wide=WIDE, area=ARE
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     return make(tmp_path_factory.mktemp("grd"))
+
+
+def make_little(folder, **options):
+    return make(folder, area=LITTLE, wide=LITTLE_WIDE, **options)
 
 
 def run(products, dem, out, grid=AREA, engine=ENGINE, cpus=1, orbit=None, **chain):
@@ -96,13 +102,13 @@ def test_flattened_means_do_not_depend_on_the_slope(made, flattened, tmp_path):
 
 
 def test_a_flat_ground_has_the_angles_of_its_orbit(tmp_path):
-    products, dem = make(tmp_path / "flat", relief=1e-6)
-    _, power, incidence, state = run(products, dem, tmp_path / "out")
+    products, dem = make_little(tmp_path / "flat", relief=1e-6)
+    _, power, incidence, state = run(products, dem, tmp_path / "out", grid=LITTLE)
     assert (state == 0).all()
     assert np.nanmean(incidence[1]) == pytest.approx(38.0, abs=0.1)
     # A level surface on the geoid leans against the ellipsoid by some 1e-4 rad; 0.01 degree steps.
     assert np.nanmax(np.abs(incidence[0] - incidence[1])) < 0.03
-    beta0 = run(products, dem, tmp_path / "beta", convention="beta0")[1]
+    beta0 = run(products, dem, tmp_path / "beta", grid=LITTLE, convention="beta0")[1]
     ratio = power[0] / (beta0[0] * np.tan(np.radians(incidence[1])))
     # gamma0 = beta0 tan(theta) on the level: what the sum over facets must reproduce.
     # Bilinear shares of nodes one pixel apart ripple by up to 2 %.
@@ -188,9 +194,15 @@ def test_coarser_pixels_are_means(made, flattened, tmp_path):
     assert np.isfinite(incidence).mean() > 0.98
 
 
-def test_noise_of_a_dark_ground_averages_to_nothing(tmp_path):
+@pytest.fixture(scope="module")
+def dark(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("dark")
+    return make_little(folder, survey=DARK, gamma0={"VV": 0.0}, grainless=False)
+
+
+def test_noise_of_a_dark_ground_averages_to_nothing(dark):
     """A null field: what is left after the noise has mean zero, before any floor."""
-    products, _ = make(tmp_path / "dark", survey=DARK, gamma0={"VV": 0.0}, grainless=False)
+    products, _ = dark
     product = open_grd(products[0])
     from skymend.sar.calibration import Radiometry
 
@@ -208,9 +220,8 @@ def test_noise_of_a_dark_ground_averages_to_nothing(tmp_path):
     assert abs(power[valid].mean()) < 0.01 * noise
 
 
-def test_power_below_the_noise_becomes_a_flagged_floor(tmp_path):
-    products, dem = make(tmp_path / "dark", survey=DARK, gamma0={"VV": 0.0}, grainless=False)
-    _, power, _, state = run(products, dem, tmp_path / "out", convention="sigma0")
+def test_power_below_the_noise_becomes_a_flagged_floor(dark, tmp_path):
+    _, power, _, state = run(*dark, tmp_path / "out", grid=LITTLE, convention="sigma0")
     low = (state & FLOOR) > 0
     assert 0.2 < low.mean() < 0.8
     assert (power[0][low] == np.float32(1e-5)).all()
@@ -225,8 +236,10 @@ def test_noise_can_stay_in(made, tmp_path):
 
 
 def test_noise_before_ipf_290_is_removed_too(tmp_path):
-    products, dem = make(tmp_path / "old", survey=replace(SURVEY, ipf="002.84"))
-    scene, power, _, _ = run(products, dem, tmp_path / "out", remove_border_noise=False)
+    products, dem = make_little(tmp_path / "old", survey=replace(SURVEY, ipf="002.84"))
+    scene, power, _, _ = run(
+        products, dem, tmp_path / "out", grid=LITTLE, remove_border_noise=False
+    )
     assert scene.facts["thermal_noise_layout"] == ["range"]
     assert 10 * np.log10(np.nanmedian(power[1]) / GAMMA0["VH"]) == pytest.approx(0, abs=0.1)
 
@@ -242,27 +255,28 @@ def test_missing_noise_vectors_warn_and_are_recorded(made, tmp_path, caplog):
 
 
 def test_steep_ground_is_marked_and_left_out(tmp_path):
-    products, dem = make(tmp_path / "steep", relief=1500.0)
-    _, power, _, state = run(products, dem, tmp_path / "out")
+    products, dem = make_little(tmp_path / "steep", relief=700.0)
+    _, power, _, state = run(products, dem, tmp_path / "out", grid=LITTLE)
     hidden = (state & (LAYOVER | SHADOW)) > 0
     assert ((state & LAYOVER) > 0).mean() > 0.05
     assert np.isnan(power[:, hidden]).all()
-    _, sigma0, _, _ = run(products, dem, tmp_path / "sigma", convention="sigma0")
-    assert np.isfinite(sigma0[0][hidden]).mean() > 0.9
+    _, sigma0, _, _ = run(products, dem, tmp_path / "sigma", grid=LITTLE, convention="sigma0")
+    # The ring of terrain around so small an area leaves parts of the image without ground.
+    assert np.isfinite(sigma0[0][hidden]).mean() > 0.8
 
 
 @pytest.fixture(scope="module")
 def grained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("grain")
     survey = replace(SURVEY, slices=1, noise={"VV": 10**-2.4})
-    products, dem = make(folder, survey=survey, gamma0={"VV": 0.1}, grainless=False)
-    return products, dem, run(products, dem, folder / "raw")[1]
+    products, dem = make_little(folder, survey=survey, gamma0={"VV": 0.1}, grainless=False)
+    return products, dem, run(products, dem, folder / "raw", grid=LITTLE)[1]
 
 
 @pytest.mark.parametrize("name", ["boxcar", "lee", "refined-lee", "lee-sigma", "gamma-map"])
 def test_speckle_filters_keep_the_mean_and_calm(grained, tmp_path, name):
     products, dem, raw = grained
-    calm = run(products, dem, tmp_path / "calm", speckle=name)[1]
+    calm = run(products, dem, tmp_path / "calm", grid=LITTLE, speckle=name)[1]
     assert np.nanstd(calm[0]) < 0.75 * np.nanstd(raw[0])
     assert 10 * np.log10(np.nanmean(calm[0]) / np.nanmean(raw[0])) == pytest.approx(0, abs=0.4)
 
