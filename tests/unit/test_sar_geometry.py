@@ -356,12 +356,14 @@ class TestTerrain:
         assert np.median(np.abs(ours - gdal)[both]) < 0.5
         assert open_sheets(files, grid, 100.0) is None
 
-    def test_gaps_take_the_nearest_height(self, tmp_path):
-        heights = np.full(GRID.shape, 7.0)
+    @pytest.mark.parametrize(("edge", "beyond"), [(7.0, 0.0), (70.0, 70.0)])
+    def test_gaps_are_sea_beyond_a_shore_else_the_nearest_height(self, tmp_path, edge, beyond):
+        heights = np.full(GRID.shape, edge)
         heights[:, 200:] = np.nan
         path = write_dem(tmp_path / "dem.tif", heights, GRID)
         found = Terrain.open(path, GRID).heights(GRID.crop(Window(-5, -5, 310, 410)))
-        assert (found == 7).all()
+        assert (found[100, 10:200] == edge).all()
+        assert (found[100, 210:] == beyond).all()
 
     def test_relief_reaches_twenty_kilometres_around(self, tmp_path):
         wide = Grid("EPSG:32631", (100.0, 0.0, 470_000.0, 0.0, -100.0, 4_830_000.0), (600, 600))

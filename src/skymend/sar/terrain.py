@@ -78,7 +78,8 @@ class Terrain:
 
         Returns
         -------
-        (rows, columns) float32 metres; where there is none, that of the nearest node.
+        (rows, columns) float32 metres; where there is none, sea level beyond a shore, else that
+        of the nearest node.
         """
         if self.sheets is None:
             heights = read_heights(self.files, part, resampling="bilinear")
@@ -173,6 +174,7 @@ def _fill(heights: FloatArray, absent: BoolArray) -> FloatArray:
         return np.zeros_like(heights)
     rows, columns = distance_transform_edt(absent, return_distances=False, return_indices=True)
     filled: FloatArray = heights[rows, columns]
+    filled[absent & (np.abs(filled) <= SEA_M)] = 0.0
     return filled
 
 
