@@ -18,7 +18,7 @@ area: {{tiles: [31TCJ], bounds: [350000, 4849060, 350960, 4850020]}}
 period: {{start: 2018-06-01, end: 2018-06-10}}
 sources:
   s2: {{provider: safe-l1c, level: L1C, path: {products}/safe}}
-  s1: {{provider: safe-grd, path: {products}/safe}}
+  s1: {{provider: safe-grd, path: {products}/safe, speckle: boxcar}}
   dem: {{provider: dem, path: {products}/dem/wide.tif}}
 mask: {{engine: fmask, dilate_m: 20}}
 outputs:

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 
 from skymend.clouds import consensus, csmask, fmask_external, s2cloudless
+from skymend.clouds.fmask.around import mask_around
 from skymend.clouds.forest import read_forest
-from skymend.clouds.shadows import Ray, dark_ground, project_shadows
 from skymend.core.errors import ProductError, ToolMissingError
+from skymend.core.grid import Grid
 from skymend.products.labels import Label
+from skymend.products.toa import Angles
 
 
 @pytest.fixture(scope="module")
@@ -123,39 +125,70 @@ class TestCsmask:
         assert (labels[5:] != Label.NODATA).all()
 
 
-class TestShadows:
-    def test_a_ray_falls_away_from_the_sun(self):
-        # Sun in the south-east at 45 degrees: shadows go north-west, one metre each a metre.
-        ray = Ray.of_sun(45.0, 135.0, 10.0)
-        assert ray.rows == pytest.approx(-math.sqrt(0.5) / 10)
-        assert ray.columns == pytest.approx(-math.sqrt(0.5) / 10)
+class FakeScene:
+    """A level-1C product of flat land, one cloud and its shadow, at 60 m."""
 
-    def test_a_shadow_is_found_at_its_height(self):
-        cloud = np.zeros((200, 200), bool)
-        cloud[120:140, 120:150] = True
-        ray = Ray.of_sun(40.0, 150.0, 20.0)
-        down, right = round(1500 * ray.rows), round(1500 * ray.columns)
-        nir = np.full((200, 200), 0.3, np.float32)
-        truth = np.roll(cloud, (down, right), (0, 1)) & ~cloud
-        nir[truth] = 0.12
-        found = project_shadows(cloud, dark_ground(nir), ray)
-        # The height is tried in steps of a pixel: at most a rim of one pixel may be missing.
-        assert (found & truth).sum() > 0.9 * truth.sum()
-        assert not (found & ~truth).any()
+    id = platform = "sentinel-2a"
+    sensor = "sentinel-2"
+    tile = time = None
+    bands = (
+        *("B01", "B02", "B03", "B04", "B05", "B06", "B07"),
+        *("B08", "B8A", "B09", "B10", "B11", "B12"),
+    )
 
-    def test_no_dark_ground_no_shadow(self):
-        cloud = np.zeros((60, 60), bool)
-        cloud[30:40, 30:40] = True
-        nir = np.full((60, 60), 0.3, np.float32)
-        assert not project_shadows(cloud, dark_ground(nir), Ray.of_sun(40, 150, 20)).any()
+    def __init__(self, shadow_at):
+        self.cloud = np.zeros((200, 200), bool)
+        self.cloud[120:132, 120:138] = True
+        self.shadow = np.roll(self.cloud, shadow_at, (0, 1)) & ~self.cloud
 
-    def test_dark_ground_far_from_the_ray_is_no_shadow(self):
-        cloud = np.zeros((100, 100), bool)
-        cloud[50:60, 50:60] = True
-        nir = np.full((100, 100), 0.3, np.float32)
-        nir[80:90, 80:90] = 0.1
-        # Shadows of a southern sun fall north, up the image; the dark field lies south.
-        assert not project_shadows(cloud, dark_ground(nir), Ray.of_sun(40, 180, 20)).any()
+    def grid(self, resolution_m=None):
+        return Grid("EPSG:32631", (60.0, 0.0, 300000.0, 0.0, -60.0, 5000000.0), (200, 200))
+
+    def read(self, bands, grid):
+        random = np.random.default_rng(1)
+        left = round((grid.transform[2] - 300000) / 60)
+        top = round((5000000 - grid.transform[5]) / 60)
+        part = np.s_[top : top + grid.shape[0], left : left + grid.shape[1]]
+        ground = {"B02": 0.08, "B03": 0.08, "B04": 0.06, "B10": 0.002, "B11": 0.2, "B12": 0.1}
+        planes = []
+        for band in bands:
+            plane = ground.get(band, 0.3) * random.uniform(0.97, 1.03, (200, 200))
+            plane[self.shadow] *= 0.3
+            plane[self.cloud] = 0.02 if band == "B10" else 0.6
+            planes.append(plane[part])
+        return np.stack(planes).astype(np.float32)
+
+    def brightness_temperature(self, grid):
+        return None
+
+    def sun(self, grid):
+        return Angles(40.0, 150.0)
+
+    def view(self, grid):
+        return Angles(0.0, 0.0)
+
+
+class TestAround:
+    def test_the_shadow_of_a_cloud_found_elsewhere(self):
+        # Sun in the south-east: 1,500 m of height throw the shadow 1,090 m north, 629 m west.
+        height = 1500 * math.tan(math.radians(40)) / 60
+        turn = math.radians(150)
+        at = (round(height * math.cos(turn)), round(-height * math.sin(turn)))
+        product = FakeScene(at)
+        probability = np.where(product.cloud, 1.0, 0.0).astype(np.float32)
+        mask = mask_around(product, product.grid(), product.cloud, probability)
+        found = mask.labels == Label.SHADOW
+        assert (found & product.shadow).sum() > 0.8 * product.shadow.sum()
+        assert (found & ~product.shadow).sum() < 0.2 * product.shadow.sum()
+        assert ((mask.labels == Label.CLOUD) == product.cloud).all()
+
+    def test_no_probability_is_nodata(self):
+        product = FakeScene((-18, -10))
+        probability = np.zeros((200, 200), np.float32)
+        probability[:50] = np.nan
+        mask = mask_around(product, product.grid(), product.cloud, probability)
+        assert (mask.labels[:50] == Label.NODATA).all()
+        assert (mask.labels[50:] != Label.NODATA).all()
 
 
 class TestConsensus:

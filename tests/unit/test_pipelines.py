@@ -222,3 +222,49 @@ def test_a_snapshot_keeps_what_it_had_until_refreshed(tmp_path):
     assert third.products[0].identity != first.products[0].identity
     assert third.notes == ()
     assert freeze([], refresh=True).products == ()
+
+
+def test_a_pass_is_despeckled_with_its_neighbours_only():
+    sources = {
+        "s2": {"provider": "theia", "path": "s2"},
+        "s1": {"provider": "s1tiling", "path": "s1", "despeckle_days": 20},
+    }
+    made = plan(range(0, 60, 5), radar=range(0, 60, 6), sources=sources)
+    jobs = [job for job in made.jobs if job.step == "despeckle"]
+    assert len(jobs) == 10
+    for job in jobs:
+        time = datetime.fromisoformat(job.tags["datetime"])
+        near = [
+            datetime.fromisoformat(made.by_key[k].tags["datetime"]) for k in job.inputs["scenes"]
+        ]
+        assert near, "each pass has neighbours"
+        assert all(timedelta(0) < abs(t - time) <= timedelta(days=20) for t in near)
+    rebuilt = [job for job in made.jobs if job.step == "reconstruct"]
+    used = {key for job in rebuilt for key in job.inputs["radar"]}
+    assert used <= {job.key for job in jobs}, "what follows sees the filtered passes"
+
+
+def test_level_1c_products_of_the_same_datatake_are_masked():
+    load_all()
+    time = datetime(2018, 1, 1, 10, 50, tzinfo=UTC)
+
+    def sentinel(kind, baseline):
+        tags = {
+            "id": f"{kind}-{baseline}",
+            "kind": kind,
+            "datetime": time.isoformat(),
+            "platform": "sentinel-2a",
+            "tile": "31TCJ",
+        }
+        file = FrozenFile(f"/data/{kind}", 1, f"{hash_of(kind):064x}")
+        return FrozenProduct(f"{kind}-{baseline}", kind, f"/data/{kind}", tags, (file,))
+
+    mask = {"engine": "fmask", "source": {"provider": "safe-l1c", "path": "l1c"}}
+    upper = sentinel("safe-l1c", "0500")
+    for l1c, engine in (((upper,), "fmask"), ((), "product")):
+        catalogue = Catalogue((sentinel("safe-l2a", "0500"),), (), (), (), (), l1c)
+        made = _Planner(region(mask=mask), "31TCJ", GRID, catalogue).plan()
+        (job,) = (job for job in made.jobs if job.step == "mask")
+        assert job.params["engine"] == engine
+        assert (job.inputs["product"] == [upper.identity]) == bool(l1c)
+        assert any("no level-1C product" in note for note in made.notes) != bool(l1c)

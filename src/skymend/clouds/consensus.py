@@ -70,7 +70,7 @@ def vote(labels: Sequence[ByteArray]) -> ByteArray:
     # Snow and water are ground like clear: they must not split its votes.
     ground = votes[2:].sum(axis=0)
     hidden = np.stack([votes[0], votes[1], ground]).argmax(axis=0)
-    winner = np.array([Label.CLOUD, Label.SHADOW, Label.CLEAR], np.uint8)[hidden]
+    winner: ByteArray = np.array([Label.CLOUD, Label.SHADOW, Label.CLEAR], np.uint8)[hidden]
     winner[hidden == 2] = _ground(votes[2:])[hidden == 2]
     winner[(stack == Label.NODATA).any(axis=0)] = Label.NODATA
     return winner

@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from skymend.clouds.forest import Forest, read_forest
 from skymend.clouds.masker import Mask, Maskable
-from skymend.clouds.toa_stack import clouds_with_shadows, read_bands, require_toa
+from skymend.clouds.toa_stack import read_bands, require_toa
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ToolMissingError
 
@@ -65,14 +65,15 @@ class S2CloudlessMasker:
         ToolMissingError
             if the package with the model is not installed.
         """
+        from skymend.clouds.fmask.around import mask_around
+
         toa = require_toa(product, self.name, BANDS)
         grid = toa.grid(resolution_m)
         values = read_bands(toa, BANDS, grid)
         probability = probabilities(values, cpus=cpus)
         average, dilate = (round(m / resolution_m) for m in (self.average_m, self.dilate_m))
         cloud = cloud_mask(probability, self.threshold, average, dilate)
-        nir = values[BANDS.index("B8A")]
-        return clouds_with_shadows(toa, grid, cloud, probability, nir)
+        return mask_around(toa, grid, cloud, probability, dem=dem, cpus=cpus)
 
 
 def probabilities(values: FloatArray, *, cpus: int = 1) -> FloatArray:
@@ -116,7 +117,7 @@ def cloud_mask(probability: FloatArray, threshold: float, average: int, dilate: 
 def _disk(radius: int) -> npt.NDArray[np.uint8]:
     """Return the pixels whose centres lie within ``radius`` of the middle one."""
     rows, columns = np.mgrid[-radius : radius + 1, -radius : radius + 1]
-    return (rows**2 + columns**2 <= radius**2).astype(np.uint8)
+    return np.asarray(rows**2 + columns**2 <= radius**2, np.uint8)
 
 
 @lru_cache(maxsize=1)

@@ -1,18 +1,15 @@
-"""What maskers of single pixels share: reading their bands, and shadows for their clouds."""
+"""What maskers of pixels and windows share: which products they take, and reading bands."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 
-from skymend.clouds.masker import Mask, Maskable
-from skymend.clouds.shadows import Ray, dark_ground, project_shadows
+from skymend.clouds.masker import Maskable
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
-from skymend.products.labels import Label
 from skymend.products.strips import strips
 from skymend.products.toa import ToaOptical, TopOfAtmosphere
 
@@ -67,32 +64,3 @@ def read_any(
     is_toa = callable(toa.grid)
     grid = toa.grid(resolution_m) if callable(toa.grid) else toa.grid.at_resolution(resolution_m)
     return read_bands(toa, bands, grid), grid, is_toa
-
-
-def clouds_with_shadows(
-    product: TopOfAtmosphere,
-    grid: Grid,
-    cloud: npt.NDArray[np.bool_],
-    probability: FloatArray,
-    nir: FloatArray,
-) -> Mask:
-    """Return the mask of an engine that finds clouds only, with projected shadows.
-
-    Parameters
-    ----------
-    cloud : (rows, columns) clouds.
-    probability : (rows, columns) 0..1; NaN where nodata.
-    nir : (rows, columns) near infrared, for the dark ground.
-    """
-    valid = np.isfinite(probability)
-    sun = product.sun(grid.at_resolution(max(grid.resolution, 1000.0)))
-    zenith, azimuth = (float(np.nanmean(a)) for a in sun)
-    ray = Ray.of_sun(zenith, azimuth, grid.resolution)
-    shadow = project_shadows(cloud & valid, dark_ground(nir), ray)
-    labels = np.full(grid.shape, Label.CLEAR, np.uint8)
-    labels[shadow] = Label.SHADOW
-    labels[cloud] = Label.CLOUD
-    labels[~valid] = Label.NODATA
-    nowhere = np.zeros(grid.shape, bool)
-    facts = {"sun_zenith": round(zenith, 2), "sun_azimuth": round(azimuth, 2)}
-    return Mask(labels, nowhere, probability, grid, facts)

@@ -76,6 +76,12 @@ class RadarSource(Source):
     )
     convention: Convention = Field("gamma0-flattened", description="What GRD is normalised to.")
     speckle: Speckle = Field("none", description="Speckle filter applied to GRD.")
+    despeckle_days: float | None = Field(
+        None,
+        gt=0,
+        le=200,
+        description="Filter each pass with those of its orbit within so many days (Quegan).",
+    )
     relative_orbits: tuple[int, ...] = Field((), description="Only these; all when empty.")
     orbits: Path | None = Field(
         None, description="Folder of EOF orbit files; else the annotation's orbit is used."

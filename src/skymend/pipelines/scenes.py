@@ -142,7 +142,19 @@ class SceneJobs:
         slices = [p for p in self.catalogue.radar if p.kind == "safe-grd"]
         passes = [self._ready(p) for p in ready]
         passes += [self._processed(group) for group in same_pass(slices)]
-        return sorted(passes, key=lambda p: (p.time, p.radar))
+        passes = sorted(passes, key=lambda p: (p.time, p.radar))
+        source = self.region.sources.s1
+        if source is None or source.despeckle_days is None:
+            return passes
+        span = timedelta(days=source.despeckle_days)
+        return [self._despeckled(p, [o for o in passes if _near(p, o, span)]) for p in passes]
+
+    def _despeckled(self, one: Pass, near: Sequence[Pass]) -> Pass:
+        inputs = {"target": one.radar, "scenes": [p.radar for p in near]}
+        key = self.builder.add(
+            "despeckle", {"grid": self.grid}, inputs, self.builder.tags(one.radar)
+        )
+        return Pass(one.time, key)
 
     def _ready(self, product: FrozenProduct) -> Pass:
         inputs = {"product": self.product(product)}
@@ -184,6 +196,11 @@ class SceneJobs:
         products = [self.product(p) for p in self.catalogue.dem]
         params = {"grid": GridParams.of(grid)}
         return self.builder.add("dem", params, {"products": products}, {"tile": self.tile})
+
+
+def _near(one: Pass, other: Pass, span: timedelta) -> bool:
+    """Tell whether another pass lies within a span; the step itself compares orbits."""
+    return other is not one and abs(other.time - one.time) <= span
 
 
 def same_pass(products: Iterable[FrozenProduct]) -> list[list[FrozenProduct]]:
