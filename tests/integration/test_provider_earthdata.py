@@ -15,6 +15,7 @@ from skymend.sources.earthdata import Earthdata
 from skymend.sources.protocol import Filters, digests_of, size_of
 from tests.provider_case import settings
 from tests.servers.cmr import LOGIN, TOKEN, Nasa, granule
+from tests.servers.hosts import serve_as
 from tests.servers.routes import Response, serve
 
 AREA = Area.of_bounds(5.0, 45.0, 5.4, 45.3)
@@ -214,3 +215,52 @@ def test_recorded_granules_are_read(tmp_path, shared_data, name):
     digests = digests_of(asset)
     assert (digests[0].algorithm if digests else None) == algorithm
     assert size_of(asset) == size or size is None
+
+
+CMR, URS = "cmr.earthdata.nasa.gov", "urs.earthdata.nasa.gov"
+LPDAAC, STORAGE = "data.lpdaac.earthdatacloud.nasa.gov", "d3o7w8ljskp3wu.cloudfront.net"
+
+
+@pytest.mark.parametrize("way", ["token", "cookie"])
+def test_the_hosts_that_are_built_in(tmp_path, monkeypatch, way):
+    """No endpoint is changed: search, login, redirect and storage at their own https addresses."""
+    state = archive(
+        way=way,
+        public_url=f"https://{LPDAAC}",
+        storage_url=f"https://{STORAGE}",
+        login_url=f"https://{URS}",
+    )
+    with serve_as((CMR, URS, LPDAAC, STORAGE), state.routes(), tmp_path, monkeypatch) as server:
+        state.loopback = server
+        own = Earthdata(settings(tmp_path, {}, earthdata=LOGIN))
+        item = own.search("mod11a1", AREA, JANUARY, Filters(tile="h18v04")).items[0]
+        (receipt,) = own.fetch(item, (), tmp_path / "got")
+        assert own.check()[1].ok
+    assert item.assets["product"].href.startswith(f"https://{LPDAAC}/")
+    assert receipt.verified == "md5"
+    shown = {
+        kind: {
+            r.headers["Host"]
+            for r in server.log
+            if r.headers.get("Authorization", "").startswith(kind)
+        }
+        for kind in ("Basic", "Bearer")
+    }
+    assert shown["Basic"] == {URS}, "the password is for the login alone"
+    assert shown["Bearer"] <= {LPDAAC}
+    assert all(
+        "Cookie" not in r.headers and "Authorization" not in r.headers
+        for r in server.log
+        if r.headers["Host"] in (CMR, STORAGE)
+    )
+
+
+def test_a_certificate_of_nobody_is_not_trusted(tmp_path, monkeypatch):
+    state = archive()
+    with serve_as((CMR,), state.routes(), tmp_path, monkeypatch) as server:
+        state.loopback = server
+        monkeypatch.delenv("REQUESTS_CA_BUNDLE")
+        own = Earthdata(settings(tmp_path, {}))
+        with pytest.raises(RetryableError, match="SSLError"):
+            own.search("mod11a1", AREA, JANUARY, Filters())
+    assert server.log == []

@@ -76,7 +76,9 @@ class Nasa:
     way: str = "token"
     lost: int = 0
     loopback: Loopback | None = None
-    scheme_host: str | None = None
+    public_url: str | None = None
+    storage_url: str | None = None
+    login_url: str | None = None
     refusal: Any = None
 
     def routes(self) -> dict[str, Handler]:
@@ -92,7 +94,7 @@ class Nasa:
     @property
     def url(self) -> str:
         assert self.loopback is not None
-        return self.scheme_host or self.loopback.url
+        return self.public_url or self.loopback.url
 
     def search(self, request: Request) -> Response:
         query = request.query
@@ -121,13 +123,14 @@ class Nasa:
 
     def archive(self, request: Request, name: str) -> Response:
         if self.way == "cookie" and request.headers.get("Cookie") != "session=good":
-            login = self.url.replace("127.0.0.1", "localhost")
+            login = self.login_url or self.url.replace("127.0.0.1", "localhost")
             return redirect(f"{login}/oauth/authorize?redirect_uri=/login&state={request.path}")
         if self.way != "cookie" and request.headers.get("Authorization") != f"Bearer {TOKEN}":
             return Response({"error": "invalid_token"}, 401)
         if self.way == "agreement":
             return self.refusal
-        return redirect(f"{self.url.replace('127.0.0.1', '127.1')}/store/{name}")
+        storage = self.storage_url or self.url.replace("127.0.0.1", "127.1")
+        return redirect(f"{storage}/store/{name}?A-userid=someone&Expires=1&Signature=abc")
 
     def authorize(self, request: Request) -> Response:
         if request.headers.get("Authorization") != _BASIC:

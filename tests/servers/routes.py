@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import re
+import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -77,7 +78,7 @@ def redirect(url: str) -> Response:
 
 
 @contextmanager
-def serve(routes: Mapping[str, Handler]) -> Iterator[Loopback]:
+def serve(routes: Mapping[str, Handler], tls: ssl.SSLContext | None = None) -> Iterator[Loopback]:
     """Serve routes ``"GET /path/(group)"`` (regular expressions) until the block ends."""
     compiled = [(re.compile(pattern), handler) for pattern, handler in routes.items()]
     log: list[Request] = []
@@ -125,10 +126,12 @@ def serve(routes: Mapping[str, Handler]) -> Iterator[Loopback]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Serving)
     server.daemon_threads = True
+    if tls is not None:
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield Loopback(f"http://127.0.0.1:{server.server_port}", log)
+        yield Loopback(f"http{'s' if tls else ''}://127.0.0.1:{server.server_port}", log)
     finally:
         server.shutdown()
         server.server_close()

@@ -133,7 +133,7 @@ class EarthdataLogin:
 
         host = urlsplit(self._url).hostname or ""
         session = SessionWithHeaderRedirection(host, (username, password))
-        session.trust_env = False  # requests would read the netrc file for any host
+        session.auth = _unchanged  # else requests would look into the netrc file itself
         return patient(session, self._settings, self._provider)
 
     def _reason(self, url: str) -> tuple[str, str]:
@@ -141,7 +141,7 @@ class EarthdataLogin:
         import requests
 
         session = requests.Session()
-        session.trust_env = False
+        session.auth = _unchanged
         patient(session, self._settings, self._provider)
         try:
             header = {"Authorization": f"Bearer {self.token()}"}
@@ -178,6 +178,10 @@ class EarthdataSigner:
     def url(self, remote: Remote, *, refresh: bool) -> str:
         """Return the address as it is."""
         return remote.url
+
+
+def _unchanged(request: Any) -> Any:
+    return request
 
 
 def _told(body: str) -> tuple[str, str]:
