@@ -35,7 +35,9 @@ def main() -> None:
     if options.safe:
         rows.append(("from SAFE, 20 m", _child("safe", options)))
     megapixels = options.size**2 / 1e6
-    print(f"\n{options.size} x {options.size} pixels, {options.cpus} threads; load {os.getloadavg()}")
+    print(
+        f"\n{options.size} x {options.size} pixels, {options.cpus} threads; load {os.getloadavg()}"
+    )
     print("| run | wall s | CPU s | peak GB | Mpx/s | python-fmask / this |")
     print("|---|---|---|---|---|---|")
     for name, run in rows:
@@ -44,7 +46,9 @@ def main() -> None:
             f"| {name} | {run['wall']:.2f} | {run['cpu']:.2f} | {run['peak_gb']:.2f} "
             f"| {megapixels / run['wall']:.1f} | {ratio:.1f} |"
         )
-    print(f"python-fmask, quoted: {PYTHON_FMASK_S_PER_MPX * megapixels:.0f} s, {PYTHON_FMASK_GB} GB")
+    print(
+        f"python-fmask, quoted: {PYTHON_FMASK_S_PER_MPX * megapixels:.0f} s, {PYTHON_FMASK_GB} GB"
+    )
 
 
 def arrays(options: argparse.Namespace) -> dict[str, float]:

@@ -103,7 +103,8 @@ def find_clouds(
     weights = weights_of(scene.sensor)
     percent = cloud_probability(scene, flags, clear, weights, cpus)
     threshold = land_threshold(flags, percent, weights)
-    limit = np.where(flags & WATER, np.float32(STEP * WATER_PROBABILITY), np.float32(threshold))
+    limit = np.full(flags.shape, round(threshold), np.uint8)
+    limit[(flags & WATER) != 0] = round(STEP * WATER_PROBABILITY)
     cloud = ((flags & CLOUD_LIKE) != 0) & (percent > limit) & (percent != NONE)
     if scene.has_temperature:
         cloud |= very_cold(scene, flags, clear)
@@ -189,7 +190,8 @@ def _labelled(
     labels[~valid] = Label.NODATA
     probability = np.zeros(flags.shape, np.float32)
     if percent is not None:
-        np.minimum(percent / np.float32(STEP), 1, out=probability)
+        np.divide(percent, np.float32(STEP), out=probability)
+        np.minimum(probability, 1, out=probability)
     probability[~valid] = np.nan
     shade &= valid
     return Mask(labels, shade, probability, scene.grid, facts)

@@ -12,7 +12,7 @@ from numba import njit
 from skymend.clouds.fmask import rules
 from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, DARK_WATER, VALID, WATER
 from skymend.clouds.fmask.scene import Bands, Scene
-from skymend.clouds.fmask.strips import over_strips
+from skymend.clouds.fmask.strips import over_strips, thinned
 from skymend.core.encoding import ByteArray
 from skymend.products.toa import Sensor
 
@@ -118,7 +118,7 @@ def land_threshold(flags: ByteArray, percent: ByteArray, weights: Weights) -> fl
     A scene that shows no clear land is judged by the margin alone.
     """
     clear = (flags & CLEAR_LAND) == VALID
-    counts = np.bincount(percent[clear], minlength=256)
+    counts = np.bincount(thinned(percent[clear]), minlength=256)
     level = _quantile(counts, HIGH) if counts.sum() else 0.0
     return level + STEP * weights.above_clear
 

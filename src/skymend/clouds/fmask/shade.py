@@ -12,6 +12,7 @@ from skymend.clouds.fmask.fill import LEVELS, OUTSIDE, STEP, fill, to_levels
 from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, VALID, WATER
 from skymend.clouds.fmask.probability import LOW
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, ShortArray
+from skymend.clouds.fmask.strips import thinned
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -60,9 +61,7 @@ def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, Bo
     return candidates, np.zeros(flags.shape, np.bool_)
 
 
-def hollows(
-    band: ShortArray, invalid: BoolArray, clear: BoolArray, water: BoolArray
-) -> BoolArray:
+def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray, water: BoolArray) -> BoolArray:
     """Return where a band lies deep below the rim around.
 
     The rims are found at twice the pixel size, a quarter of the work: they enclose hollows of
@@ -72,7 +71,7 @@ def hollows(
     half = _halved(band, invalid)
     levels = to_levels(half, half == NODATA)
     levels[water[::2, ::2]] = LEVELS - 1
-    counts = np.bincount(np.clip(band[clear] // STEP, 0, LEVELS - 1), minlength=1).cumsum()
+    counts = np.bincount(np.clip(thinned(band[clear]) // STEP, 0, LEVELS - 1), minlength=1).cumsum()
     background = int(np.searchsorted(counts, LOW * counts[-1])) if counts[-1] else 0
     fill(levels, background)
     deep = np.empty(band.shape, np.bool_)
@@ -125,4 +124,4 @@ def _open_water(bands: Bands, flags: npt.NDArray[np.uint8], water: npt.NDArray[n
 
 def _usual_blue(blue: ShortArray, water: BoolArray) -> float | None:
     values = blue[water]
-    return None if values.size < _FEWEST else float(np.quantile(values, 0.6))
+    return None if values.size < _FEWEST else float(np.quantile(thinned(values), 0.6))
