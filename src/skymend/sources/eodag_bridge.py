@@ -32,11 +32,11 @@ from skymend.core.errors import (
 )
 from skymend.sources import naming
 from skymend.sources.answers import malformed
-from skymend.sources.fetching import Door, fetch_assets, ledger_of
+from skymend.sources.fetching import Door, fetch_assets, ledger_of, unpacked
 from skymend.sources.json_client import take_turn
 from skymend.sources.outlines import outlines, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, timestamp
-from skymend.sources.sessions import status_error
+from skymend.sources.sessions import need, status_error
 
 if TYPE_CHECKING:
     import pystac
@@ -56,6 +56,7 @@ class EodagBridge:
     name = "eodag"
 
     def __init__(self, settings: Settings) -> None:
+        need(self.name, "eodag")
         self.settings = settings
         self._gateways: dict[str, Any] = {}
 
@@ -308,18 +309,20 @@ class EodagSigner:
 
 
 def _by_eodag(product: Any, assets: Sequence[str], destination: Path) -> Receipt:
+    """Let eodag download by itself; archives are unpacked here, where members are checked."""
     from skymend.sources.transfer import Receipt
 
     began = time.monotonic()
     wanted = {"asset": "|".join(assets)} if assets else {}
     path = Path(
-        product.download(output_dir=str(destination), extract=True, wait=0.1, timeout=1, **wanted)
+        product.download(output_dir=str(destination), extract=False, wait=0.1, timeout=1, **wanted)
     )
     files = [p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()]
     size = sum(p.stat().st_size for p in files)
     if size == 0:
         raise ProductError(where=path, expected="a product", found="no bytes", fix="fetch it again")
-    return Receipt(path, size, "size", 0, 0, time.monotonic() - began)
+    receipt = Receipt(path, size, "size", 0, 0, time.monotonic() - began)
+    return unpacked(receipt, destination)
 
 
 def _facts(product: Any) -> dict[str, Any]:

@@ -6,9 +6,16 @@ these adapters on their sessions gives all three.
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import AccessError, AnswerError, RetryableError, SkymendError
+from skymend.core.errors import (
+    AccessError,
+    AnswerError,
+    RetryableError,
+    SkymendError,
+    ToolMissingError,
+)
 from skymend.sources.answers import malformed
 from skymend.sources.fetching import ledger_of
 from skymend.sources.json_client import take_turn
@@ -21,6 +28,23 @@ if TYPE_CHECKING:
 
 BUSY = (408, 425, 429, 500, 502, 503, 504)
 """Statuses that are worth another try."""
+
+
+def need(provider: str, package: str) -> None:
+    """Refuse to open a provider whose client is not installed.
+
+    Raises
+    ------
+    ToolMissingError
+        naming the package.
+    """
+    if find_spec(package) is None:
+        raise ToolMissingError(
+            where=f"provider {provider}",
+            expected=f"the Python package {package}",
+            found="no such package",
+            fix="install it with: pip install 'skymend[sources]'",
+        )
 
 
 def patient(
@@ -37,7 +61,8 @@ def patient(
             take_turn(ledger, provider)
             if options.get("timeout") is None:
                 options["timeout"] = (min(settings.timeout_s, 20.0), settings.timeout_s)
-            return super().send(request, *arguments, **options)
+            with ledger.connection(provider):
+                return super().send(request, *arguments, **options)
 
     retries = Retry(
         total=4,

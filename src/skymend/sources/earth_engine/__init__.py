@@ -37,6 +37,7 @@ from skymend.sources.protocol import (
     require_collection,
     timestamp,
 )
+from skymend.sources.sessions import need
 from skymend.sources.transfer import Receipt, silent
 from skymend.sources.transfer.progress import Meter
 
@@ -67,6 +68,7 @@ class EarthEngine:
     name = NAME
 
     def __init__(self, settings: Settings) -> None:
+        need(self.name, "ee")
         self.settings = settings
         self._engine = Engine(settings)
 

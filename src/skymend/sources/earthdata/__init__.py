@@ -23,7 +23,7 @@ from skymend.sources.earthdata.login import EarthdataLogin, EarthdataSigner
 from skymend.sources.fetching import Door, fetch_assets
 from skymend.sources.outlines import outlines, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
-from skymend.sources.sessions import connection_error, patient, status_error
+from skymend.sources.sessions import connection_error, need, patient, status_error
 
 if TYPE_CHECKING:
     import pystac
@@ -74,6 +74,7 @@ class Earthdata:
     name = "earthdata"
 
     def __init__(self, settings: Settings) -> None:
+        need(self.name, "earthaccess")
         self.settings = settings
         self._url = settings.endpoint("earthdata.cmr", CMR)
         self._login = EarthdataLogin(settings, self.name)

@@ -33,6 +33,7 @@ from skymend.sources.sentinel_hub.access import NAME, Hub
 from skymend.sources.sentinel_hub.offer import OFFERS, Band, Offer, own
 from skymend.sources.sentinel_hub.patches import write_patch
 from skymend.sources.sentinel_hub.render import Renderer, Script, around
+from skymend.sources.sessions import need
 from skymend.sources.transfer import Limits, Receipt, silent
 from skymend.sources.transfer.progress import Meter
 
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
     from skymend.sources.area import Area
     from skymend.sources.transfer import Progress
 
-LIMITS = Limits(connections=4, requests_per_minute=300)
+LIMITS = Limits(requests_per_minute=300)
 """Of a general user of the Copernicus Data Space; 10,000 requests a month are not counted here."""
 
 BYOC = "byoc-"
@@ -56,6 +57,7 @@ class SentinelHub:
     name = NAME
 
     def __init__(self, settings: Settings) -> None:
+        need(self.name, "sentinelhub")
         self.settings = settings
         self._hub = Hub(settings, LIMITS)
 
