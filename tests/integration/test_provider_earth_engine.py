@@ -124,6 +124,24 @@ def test_pixels_come_in_tiles_below_the_limit(own, state, tmp_path, monkeypatch)
     assert local.grid_of("B04")[1] is not None
 
 
+def test_a_wide_image_keeps_below_the_limits_of_the_service(own, state, tmp_path):
+    """The server refuses more than 48 MB, as the service does."""
+    wide = [band("B4", *UTM, 10.0, (5, 40_000))]
+    name = "20230401T105629_20230401T110243_T31UES"
+    own_facts = {"PRODUCT_ID": "", "CLOUDY_PIXEL_PERCENTAGE": 0.0}
+    state.images["COPERNICUS/S2_HARMONIZED"] = [
+        image("COPERNICUS/S2_HARMONIZED", name, "2023-04-01T11:02:43.000Z", wide, BOX, **own_facts)
+    ]
+    (item,) = own.search("sentinel-2-l1c", None, APRIL, Filters())
+    own.fetch(item, (), tmp_path)
+    info = describe(tmp_path / item.id / "B04.tif")
+    assert info.grid.shape == (5, 40_000)
+    numbers, valid = expected("B4", info.grid)
+    assert np.array_equal(
+        read_stored(tmp_path / item.id / "B04.tif")[0], np.where(valid, numbers, 0)
+    )
+
+
 def test_modis_stays_on_its_own_grid(own, state, tmp_path):
     (item,) = own.search("mod11a1", AREA, APRIL, Filters())
     own.fetch(item, (), tmp_path)

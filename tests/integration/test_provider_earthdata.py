@@ -89,6 +89,16 @@ def test_fetch_with_a_token_that_storage_must_not_see(tmp_path):
     assert state.loopback.count("/store/") > 0
 
 
+def test_a_cut_is_resumed_with_a_range(tmp_path):
+    state = archive(cut_once=400_000)
+    with source(tmp_path, state) as own:
+        item = own.search("mod11a1", AREA, JANUARY, Filters(tile="h18v04")).items[0]
+        (receipt,) = own.fetch(item, (), tmp_path / "got")
+    assert (receipt.verified, receipt.cuts, receipt.restarts) == ("md5", 1, 0)
+    ranges = [r.headers.get("Range") for r in state.loopback.log if r.path.startswith("/store/")]
+    assert any(r and not r.startswith("bytes=0-") for r in ranges)
+
+
 def test_a_name_and_password_become_a_token(tmp_path):
     state = archive()
     with source(tmp_path, state, LOGIN) as own:

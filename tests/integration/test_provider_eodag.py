@@ -17,6 +17,7 @@ from skymend.sources.eodag_bridge import EodagBridge
 from skymend.sources.protocol import Filters
 from tests.provider_case import AREA, SPRING, safe_zip, settings
 from tests.servers.routes import Loopback, Request, Response, file_response, redirect, serve
+from tests.servers.s3 import ACCESS_KEY, SECRET_KEY, serve_s3
 
 KEY = "a-key-of-mine"
 COLLECTION = "mirror/S2_MSI_L2A"
@@ -33,6 +34,7 @@ class Mirror:
     page: int = 2
     hidden: int = 0
     broken: Response | None = None
+    bucket: str = ""
     archives: dict[str, bytes] = field(default_factory=dict)
     loopback: Loopback | None = None
 
@@ -76,7 +78,9 @@ class Mirror:
         west, south, east, north = 4.9, 44.9, 5.5, 45.4
         ring = [[west, south], [east, south], [east, north], [west, north], [west, south]]
         day = f"{name[11:15]}-{name[15:17]}-{name[17:19]}T10:36:29Z"
-        href = self._url(f"files/{name}.zip")
+        href = (
+            f"s3://{self.bucket}/{name}/B04.tif" if self.bucket else self._url(f"files/{name}.zip")
+        )
         return {
             "type": "Feature",
             "stac_version": "1.0.0",
@@ -85,7 +89,7 @@ class Mirror:
             "geometry": {"type": "Polygon", "coordinates": [ring]},
             "properties": {"datetime": day, "eo:cloud_cover": 10.0, "platform": "S2A"},
             "assets": {"archive": {"href": href, "type": "application/zip", "roles": ["data"]}},
-            "links": [],
+            "links": [{"rel": "self", "href": self._url(f"items/{name}")}],
         }
 
     def door(self, request: Request, name: str) -> Response:
@@ -101,6 +105,7 @@ mirror:
   search:
     type: StacSearch
     api_endpoint: https://mirror.invalid/search
+    pagination: {max_limit: 2}
     retry_total: 1
     retry_backoff_factor: 0.1
     discover_queryables: {fetch_url: null, collection_fetch_url: null}
@@ -119,17 +124,16 @@ mirror:
 
 
 @contextmanager
-def source(tmp_path, state: Mirror, login=None) -> Iterator[EodagBridge]:
+def source(tmp_path, state: Mirror, login=None, config=CONFIG) -> Iterator[EodagBridge]:
     path = tmp_path / "providers.yml"
-    path.write_text(CONFIG, encoding="utf-8")
+    path.write_text(config, encoding="utf-8")
     with serve(state.routes()) as server:
         state.loopback = server
         endpoints = {"eodag.config": path.as_uri(), "eodag.mirror": f"{server.url}/stac/search"}
         yield EodagBridge(settings(tmp_path, endpoints, eodag=login or {"apikey": KEY}))
 
 
-def test_search_pages_and_speaks_skymend(tmp_path, monkeypatch):
-    monkeypatch.setattr("skymend.sources.eodag_bridge.PAGE", 2)
+def test_search_pages_and_speaks_skymend(tmp_path):
     state = Mirror()
     with source(tmp_path, state) as own:
         found = own.search(COLLECTION, AREA, SPRING, Filters(tile="31TFL"))
@@ -146,15 +150,14 @@ def test_search_pages_and_speaks_skymend(tmp_path, monkeypatch):
     assert item.properties["processing:version"] == "05.09"
 
 
-def test_an_answer_with_fewer_products_than_counted_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("skymend.sources.eodag_bridge.PAGE", 2)
+def test_an_answer_with_fewer_products_than_counted_is_refused(tmp_path):
     with source(tmp_path, Mirror(hidden=1)) as own, pytest.raises(AnswerError, match="6 products"):
         own.search(COLLECTION, AREA, SPRING, Filters())
 
 
 def test_files_with_an_address_come_through_our_transfer(tmp_path):
     content = safe_zip(NAMES[0], {"annotation/a.xml": b"<a/>" * 5000})
-    state = Mirror(page=9, archives={f"{NAMES[0]}.zip": content})
+    state = Mirror(archives={f"{NAMES[0]}.zip": content})
     with source(tmp_path, state) as own:
         item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
         (receipt,) = own.fetch(item, (), tmp_path / "got")
@@ -165,8 +168,35 @@ def test_files_with_an_address_come_through_our_transfer(tmp_path):
     assert all("X-Api-Key" not in r.headers for r in stored), "the key stays with its host"
 
 
+IN_S3 = """
+  download:
+    type: AwsDownload
+    s3_endpoint: {url}
+  auth:
+    type: AwsAuth
+    matching_url: s3://
+    s3_endpoint: {url}
+    auth_error_code: 403
+"""
+
+
+def test_files_in_a_bucket_come_through_eodag_itself(tmp_path):
+    with serve_s3("mirror") as s3:
+        key = f"{NAMES[0]}/B04.tif"
+        s3.client().put_object(Bucket="mirror", Key=key, Body=b"II*\0" + bytes(5000))
+        config = CONFIG[: CONFIG.index("  download:")] + IN_S3.format(url=s3.url).lstrip("\n")
+        login = {"access_key": ACCESS_KEY, "secret_key": SECRET_KEY}
+        with source(tmp_path, Mirror(bucket="mirror"), login, config) as own:
+            item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
+            (receipt,) = own.fetch(item, (), tmp_path / "got")
+    assert receipt.verified == "size"
+    assert receipt.bytes == 5004
+    assert list((tmp_path / "got").iterdir()) == [receipt.path], "and nothing beside"
+    assert [p.read_bytes()[:4] for p in receipt.path.rglob("*.tif")] == [b"II*\0"]
+
+
 def test_a_wrong_key_is_refused_without_showing_it(tmp_path):
-    with source(tmp_path, Mirror(page=9), {"apikey": "wrong-key"}) as own:
+    with source(tmp_path, Mirror(), {"apikey": "wrong-key"}) as own:
         item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
         with pytest.raises(AccessError) as caught:
             own.fetch(item, (), tmp_path / "got")

@@ -98,6 +98,18 @@ def test_bands_are_rendered_in_tiles_on_the_grid_of_the_product(tmp_path, monkey
     assert local.assets["B04"].value("scale") == 1e-4
 
 
+def test_a_wide_grid_keeps_below_the_limit_of_the_service(tmp_path):
+    """The server refuses more than 2500 pixels a side, as the service does."""
+    grid = Grid("EPSG:32631", (10.0, 0.0, 499980.0, 0.0, -10.0, 5650080.0), (6, 5201))
+    state = deployment()
+    with source(tmp_path, state) as own:
+        item = own.search("sentinel-2-l2a", AREA, APRIL, Filters()).items[0]
+        own.scene(item, "B04", grid, tmp_path / "B04.tif")
+    assert state.loopback.count("process") == 3
+    stored = read_stored(tmp_path / "B04.tif")[0]
+    assert np.array_equal(stored, expected("B04", grid).astype("uint16"))
+
+
 def test_a_run_that_broke_off_goes_on(tmp_path, monkeypatch):
     monkeypatch.setattr(rendering, "LARGEST", 100)
     state = deployment()

@@ -80,6 +80,7 @@ class Nasa:
     storage_url: str | None = None
     login_url: str | None = None
     refusal: Any = None
+    cut_once: int | None = None
 
     def routes(self) -> dict[str, Handler]:
         return {
@@ -145,7 +146,9 @@ class Nasa:
     def store(self, request: Request, name: str) -> Response:
         if "Authorization" in request.headers:
             return Response(b"Only one auth mechanism allowed", 400)
-        return file_response(request, self.files[name], "application/x-hdf")
+        answer = file_response(request, self.files[name], "application/x-hdf")
+        answer.cut_after, self.cut_once = self.cut_once, None
+        return answer
 
 
 def _named(entry: dict[str, Any], query: dict[str, str]) -> bool:

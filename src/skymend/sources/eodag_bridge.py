@@ -4,8 +4,8 @@ Collections are ``<provider>/<collection>`` in eodag's words: ``cop_dataspace/S2
 Endpoints: ``eodag.<provider>`` (its search), ``eodag.<provider>.<plugin>.<option>`` (any other
 address of its configuration, such as ``eodag.cop_dataspace.auth.oidc_config_url``) and
 ``eodag.config`` (``file://`` and the path of a YAML file with providers to add or change). A login
-is found under ``eodag`` (``username`` and ``password``, or ``apikey``), or in eodag's own variables
-(``EODAG__<PROVIDER>__...``).
+is found under ``eodag`` (``username`` and ``password``, ``apikey``, or ``access_key`` and
+``secret_key``), or in eodag's own variables (``EODAG__<PROVIDER>__...``).
 
 Files with an HTTP address come through skymend's transfer; the rest (S3 of some providers, orders)
 through eodag's own, and only their size is known then.
@@ -13,6 +13,8 @@ through eodag's own, and only their size is known then.
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,20 +25,19 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from skymend.core.errors import (
-    AccessError,
-    AnswerError,
     ConfigError,
     ProductError,
-    RetryableError,
     SkymendError,
 )
+from skymend.core.files import store_errors
 from skymend.sources import naming
 from skymend.sources.answers import malformed
+from skymend.sources.eodag_errors import explained
 from skymend.sources.fetching import Door, fetch_assets, ledger_of, unpacked
 from skymend.sources.json_client import take_turn
 from skymend.sources.outlines import outlines, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, timestamp
-from skymend.sources.sessions import need, status_error
+from skymend.sources.sessions import need
 
 if TYPE_CHECKING:
     import pystac
@@ -44,8 +45,16 @@ if TYPE_CHECKING:
     from skymend.sources.area import Area
     from skymend.sources.transfer import Progress, Receipt, Remote
 
-PAGE = 100
 _DEPTH = 4
+_LOGIN = {
+    "username": "username",
+    "password": "password",
+    "apikey": "apikey",
+    "access_key": "aws_access_key_id",
+    "secret_key": "aws_secret_access_key",
+}
+"""Names of eodag's credentials by skymend's."""
+
 KEPT = "eodag:product"
 """Field of an item that holds the product as eodag wrote it, so that it can be fetched later."""
 
@@ -191,10 +200,9 @@ class EodagBridge:
                 own.setdefault("search", {})["api_endpoint"] = address
             elif parts[:2] == ["eodag", provider] and len(parts) == _DEPTH:
                 own.setdefault(parts[2], {})[parts[3]] = address
-        names = ("username", "password", "apikey")
-        login = self.settings.credentials.seek(self.name, names)
+        login = self.settings.credentials.seek(self.name, tuple(_LOGIN))
         if provider and login:
-            own.setdefault("auth", {})["credentials"] = dict(login)
+            own.setdefault("auth", {})["credentials"] = {_LOGIN[k]: v for k, v in login.items()}
         return {provider: own} if own else {}
 
     def _products(self, provider: str, asked: dict[str, Any]) -> Iterator[Any]:
@@ -203,7 +211,7 @@ class EodagBridge:
             take_turn(ledger, self.name)
             gateway = self._gateway(provider)
             page = gateway.search(
-                limit=PAGE, raise_errors=True, validate=False, count=True, **asked
+                limit=None, raise_errors=True, validate=False, count=True, **asked
             )
             page.raise_errors = True
             stated, count = page.number_matched, len(page)
@@ -243,7 +251,11 @@ class EodagBridge:
                 found="none",
                 fix="search again",
             )
-        return EOProduct.from_dict(kept, dag=self._gateway(provider))
+        product = EOProduct.from_dict(kept, dag=self._gateway(provider))
+        if not product.remote_location and item.assets:
+            # Of products that are assets alone eodag would download nothing.
+            product.location = product.remote_location = next(iter(item.assets.values())).href
+        return product
 
     @contextmanager
     def _errors(self, provider: str) -> Iterator[None]:
@@ -254,32 +266,7 @@ class EodagBridge:
             except SkymendError:
                 raise
             except Exception as error:
-                raise self._explained(error, f"{self.name}: {provider}") from error
-
-    def _explained(self, error: Exception, where: str) -> SkymendError:
-        import requests
-        from eodag.utils import exceptions as theirs
-
-        said = " ".join(str(error).split())[:200]
-        status = getattr(error, "status_code", None) or _status(error)
-        if isinstance(error, (theirs.AuthenticationError, theirs.MisconfiguredError)):
-            fix = "check the login of the provider; names: username and password, or apikey"
-            return AccessError(where=where, expected="a login", found=said, fix=fix)
-        if status is not None:
-            return status_error(where, int(status), said)
-        unknown = (theirs.UnsupportedCollection, theirs.UnsupportedProvider)
-        if isinstance(error, (*unknown, theirs.NoMatchingCollection, theirs.ValidationError)):
-            fix = "check provider and collection with `eodag list`"
-            return ConfigError(where=where, expected="what eodag knows", found=said, fix=fix)
-        if isinstance(
-            error, (theirs.RequestError, theirs.DownloadError, requests.RequestException)
-        ):
-            fix = "try again later"
-            return RetryableError(where=where, expected="an answer", found=said, fix=fix)
-        if isinstance(error, (KeyError, TypeError, ValueError, AttributeError)):
-            return malformed(where, "an answer as documented", f"{type(error).__name__}: {said}")
-        fix = "check the request; the provider may also have changed"
-        return AnswerError(where=where, expected="an answer", found=said, fix=fix)
+                raise explained(error, f"{self.name}: {provider}") from error
 
 
 class EodagSigner:
@@ -314,14 +301,26 @@ def _by_eodag(product: Any, assets: Sequence[str], destination: Path) -> Receipt
 
     began = time.monotonic()
     wanted = {"asset": "|".join(assets)} if assets else {}
-    path = Path(
-        product.download(output_dir=str(destination), extract=False, wait=0.1, timeout=1, **wanted)
-    )
-    files = [p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()]
-    size = sum(p.stat().st_size for p in files)
-    if size == 0:
-        raise ProductError(where=path, expected="a product", found="no bytes", fix="fetch it again")
-    receipt = Receipt(path, size, "size", 0, 0, time.monotonic() - began)
+    with store_errors(destination):
+        destination.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(prefix=".eodag-", dir=destination))
+    try:
+        path = Path(
+            product.download(output_dir=str(work), extract=False, wait=0.1, timeout=1, **wanted)
+        )
+        files = [p for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()]
+        size = sum(p.stat().st_size for p in files)
+        if size == 0:
+            raise ProductError(
+                where=path.name, expected="a product", found="no bytes", fix="fetch it again"
+            )
+        target = destination / path.name
+        with store_errors(target):
+            shutil.rmtree(target, ignore_errors=True)
+            path.replace(target)
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    receipt = Receipt(target, size, "size", 0, 0, time.monotonic() - began)
     return unpacked(receipt, destination)
 
 
@@ -349,16 +348,6 @@ def _merged(first: dict[str, Any], second: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(known, dict) and isinstance(value, dict)
         result[name] = _merged(known, value) if both and known is not None else value
     return result
-
-
-def _status(error: BaseException | None) -> int | None:
-    """Return the HTTP status behind an error of eodag."""
-    while error is not None:
-        answer = getattr(error, "response", None)
-        if getattr(answer, "status_code", None):
-            return int(answer.status_code)  # type: ignore[union-attr]
-        error = error.__cause__ or error.__context__
-    return None
 
 
 def _shipped_collections() -> str:
