@@ -111,6 +111,13 @@ def test_the_host_that_stopped_and_its_replacement(tmp_path, mirror):
         assert "earthdata" in own.check()[0].sentence
 
 
+def test_who_never_asked_for_it_is_not_warned(tmp_path, monkeypatch):
+    monkeypatch.delenv(VARIABLE, raising=False)
+    (finding,) = source(tmp_path, url="").check()
+    assert finding.ok
+    assert "earthdata" in finding.sentence
+
+
 def test_a_refused_login_does_not_show_the_password(tmp_path, mirror):
     own = source(tmp_path, {"username": "someone", "password": "wrong-word"})
     with pytest.raises(RetryableError, match="is refused") as caught:

@@ -137,7 +137,13 @@ class Pymodis:
         return (Receipt(target, target.stat().st_size, verified, 0, 0, seconds),)
 
     def check(self) -> tuple[Finding, ...]:
-        """Say whether there is a mirror, an interpreter and a login."""
+        """Say whether there is a mirror, an interpreter and a login.
+
+        Whoever has an Earthdata login but asked for no mirror is not told that one is missing.
+        """
+        if not (self.settings.endpoint(self.name, "") or os.environ.get(VARIABLE)):
+            sentence = f"not set up, and {STOPPED} stopped in June 2025: {REPLACEMENT}"
+            return (Finding(self.name, True, sentence),)
         try:
             mirror, python = self._mirror(), _interpreter()
             self._login()
