@@ -46,7 +46,7 @@ class ConsensusMasker:
         ProductError, ToolMissingError
             as the members do.
         """
-        maskers: list[CloudMasker] = [open_masker(name) for name in self.members]
+        maskers = [_member(name) for name in self.members]
         masks = [m.mask(product, resolution_m=resolution_m, dem=dem, cpus=cpus) for m in maskers]
         for member, mask in zip(self.members[1:], masks[1:], strict=True):
             _check_grid(self.members[0], masks[0], member, mask)
@@ -54,6 +54,18 @@ class ConsensusMasker:
         terrain = np.logical_or.reduce([m.terrain_shadow for m in masks])
         facts = {"members": list(self.members)}
         return Mask(labels, terrain, _mean([m.probability for m in masks]), masks[0].grid, facts)
+
+
+def _member(name: str) -> CloudMasker:
+    """Return a masker that votes on what its pixels show.
+
+    s2cloudless averages and widens its clouds by default; widening is for the winner, later.
+    """
+    if name == "s2cloudless":
+        from skymend.clouds.s2cloudless import S2CloudlessMasker
+
+        return S2CloudlessMasker(average_m=0.0, dilate_m=0.0)
+    return open_masker(name)
 
 
 def vote(labels: Sequence[ByteArray]) -> ByteArray:
