@@ -10,6 +10,7 @@ import pytest
 
 from skymend.core.errors import AccessError, AnswerError, ConfigError, ProductError, RetryableError
 from skymend.core.raster import describe, read_stored
+from skymend.products import open_optical
 from skymend.products.stac_item import Item
 from skymend.sources.area import Area
 from skymend.sources.earth_engine import EarthEngine, Extremes, tiling
@@ -119,6 +120,9 @@ def test_pixels_come_in_tiles_below_the_limit(own, state, tmp_path, monkeypatch)
     assert np.array_equal(stored, np.where(valid, numbers, 0))
     assert state.loopback.count("computePixels") - before > 4
     assert [r.verified for r in receipts] == ["size", "size"]
+    read = open_optical(folder / f"{item.id}.json").read(("B04",), info.grid)[0]
+    np.testing.assert_allclose(read[valid], numbers[valid] * 1e-4, atol=1e-8)
+    assert np.isnan(read[~valid]).all()
     local = Item(folder / f"{item.id}.json", json.loads((folder / f"{item.id}.json").read_text()))
     assert local.assets["B04"].value("scale") == 1e-4
     assert local.grid_of("B04")[1] is not None

@@ -13,6 +13,7 @@ import pytest
 from skymend.core.errors import AccessError, AnswerError, ConfigError, ProductError, RetryableError
 from skymend.core.grid import Grid
 from skymend.core.raster import describe, read_stored
+from skymend.products import open_optical
 from skymend.products.stac_item import Item
 from skymend.sources.area import Area
 from skymend.sources.protocol import Filters
@@ -96,6 +97,21 @@ def test_bands_are_rendered_in_tiles_on_the_grid_of_the_product(tmp_path, monkey
     local = Item(folder / f"{NAMES[0]}.json", json.loads((folder / f"{NAMES[0]}.json").read_text()))
     assert local.file("B04") == folder / "B04.tif"
     assert local.assets["B04"].value("scale") == 1e-4
+
+
+def test_what_arrives_is_what_the_readers_open(tmp_path):
+    with source(tmp_path, deployment()) as own:
+        item = own.search("sentinel-2-l2a", AREA, APRIL, Filters()).items[0]
+        own.fetch(item, ["B04", "B8A", "SCL"], tmp_path / "got")
+    folder = tmp_path / "got" / NAMES[0]
+    grid = describe(folder / "B04.tif").grid
+    product = open_optical(folder / f"{NAMES[0]}.json")
+    values = product.read(("B04", "B8A"), grid)
+    # float32 of at most 200 steps of 1e-4
+    np.testing.assert_allclose(values[0], expected("B04", grid) * 1e-4, atol=1e-8)
+    coarse = describe(folder / "B8A.tif").grid
+    assert np.isclose(values[1].mean(), expected("B8A", coarse).mean() * 1e-4, rtol=0.02)
+    assert product.time == datetime(2023, 4, 3, 10, 56, 29, tzinfo=UTC)
 
 
 def test_a_wide_grid_keeps_below_the_limit_of_the_service(tmp_path):
