@@ -45,8 +45,8 @@ class Script:
     @classmethod
     def named(cls, name: str) -> Script:
         """Read one that comes with skymend: ``bands`` or ``pansharpened``."""
-        folder = files("skymend.sources") / "evalscripts"
-        return cls((folder / f"{name}.js").read_text(encoding="utf-8"))
+        path = files("skymend.sources.evalscripts") / f"{name}.js"
+        return cls(path.read_text(encoding="utf-8"))
 
     def filled(self, bands: Mapping[str, Band]) -> str:
         """Return the script for bands of one type.

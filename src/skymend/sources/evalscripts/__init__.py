@@ -1,0 +1,1 @@
+"""Evalscripts for Sentinel Hub, in JavaScript."""
