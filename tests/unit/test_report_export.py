@@ -30,8 +30,7 @@ def store(tmp_path):
         write_cog(folder / "uncertainty.tif", values / 10, GRID, ("B04", "B08"), SIGMA)
         write_cog(folder / "qa.tif", np.full((1, *GRID.shape), 3, np.uint8), GRID, ("qa",), QA)
         outputs = {
-            name: made.take(folder / f"{name}.tif")
-            for name in ("reflectance", "uncertainty", "qa")
+            name: made.take(folder / f"{name}.tif") for name in ("reflectance", "uncertainty", "qa")
         }
         time = f"{day[:4]}-{day[4:6]}-{day[6:]}T10:50:00+00:00"
         tags = {"tile": "31TCJ", "date": day, "datetime": time}

@@ -43,18 +43,25 @@ def search(
     csv: Annotated[Path | None, typer.Option(help="Write the table here.")] = None,
     picture: Annotated[Path | None, typer.Option(help="Draw the footprints (PNG).")] = None,
     items: Annotated[Path | None, typer.Option(help="Write the items chosen (JSON).")] = None,
+    download: Annotated[
+        Path | None, typer.Option(help="Fetch the items chosen into this folder, verified.")
+    ] = None,
+    asset: Annotated[
+        list[str] | None, typer.Option(help="Band or asset to fetch; whole products if none.")
+    ] = None,
 ) -> None:
     """Search a provider, choose dates, pair radar; every candidate is told with its reason."""
-    from skymend.report.search import search_door
+    from skymend.report.search import fetch_found, search_door
     from skymend.sources.pairing import PairingRules
     from skymend.sources.protocol import Filters, Settings, endpoints_of
 
+    settings = Settings(endpoints=endpoints_of(endpoint or []))
     answer = search_door(
         provider,
         collection,
         area,
         period,
-        settings=Settings(endpoints=endpoints_of(endpoint or [])),
+        settings=settings,
         filters=Filters(tile=tile, relative_orbit=orbit, cloud_cover_max=product_cloud),
         best=best,
         cloud_max=max_cloud,
@@ -67,6 +74,9 @@ def search(
         items=items,
     )
     typer.echo(answer.text)
+    if download is not None:
+        for receipt in fetch_found(answer.found, provider, radar, settings, asset or [], download):
+            typer.echo(f"{receipt.path}: {receipt.bytes} bytes, verified by {receipt.verified}")
     raise typer.Exit(answer.exit_code)
 
 

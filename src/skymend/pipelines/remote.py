@@ -19,13 +19,19 @@ KINDS = {
     "sentinel-2-l2a": "safe-l2a",
     "sentinel-2-l1c": "safe-l1c",
     "sentinel-1-grd": "safe-grd",
+    "sentinel-2-l2a-maja": "theia",
+    "landsat-c2-l1": "landsat-l1",
+    "landsat-c2-l2": "landsat-c2-l2",
     "cop-dem-glo-30": "dem",
+    "srtm": "dem",
     "aux-poeorb": "eof",
     "aux-resorb": "eof",
 }
 """What a fetched product of a collection is, where the provider delivers it whole."""
 
-_ITEM_PROVIDERS = frozenset({"earth-search", "planetary-computer", "stac-api"})
+_ITEM_PROVIDERS = frozenset(
+    {"earth-search", "planetary-computer", "stac-api", "sentinel-hub", "earth-engine"}
+)
 """Providers whose assets are single images: a fetched item stays a STAC item."""
 
 _TAGS = {
@@ -98,7 +104,9 @@ def _wanted(product: RemoteProduct, source: Source) -> bool:
 def _product(
     item: pystac.Item, collection: str, source: Source, bands: Sequence[str]
 ) -> RemoteProduct:
-    kind = "stac" if source.provider in _ITEM_PROVIDERS else KINDS.get(collection, collection)
+    kind = KINDS.get(collection, collection)
+    if source.provider in _ITEM_PROVIDERS and kind != "dem":
+        kind = "stac"
     files = tuple(_file(name, asset) for name, asset in sorted(item.assets.items()))
     order = {
         "provider": source.provider,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from skymend.core.errors import ConfigError
 from skymend.core.files import write_json, write_text
@@ -15,6 +16,9 @@ from skymend.sources.finding import Found, Wish, days, find
 from skymend.sources.pairing import PairingRules
 from skymend.sources.protocol import Filters, Settings
 from skymend.sources.registry import open_source
+
+if TYPE_CHECKING:
+    from skymend.sources.transfer import Receipt
 
 TABLE_WIDTH = 180
 
@@ -95,6 +99,33 @@ def search_door(
     )
     _write(found, csv, picture, items)
     return SearchAnswer(_text(found, width), found)
+
+
+def fetch_found(
+    found: Found,
+    provider: str,
+    radar_provider: str | None,
+    settings: Settings,
+    assets: Sequence[str],
+    folder: Path,
+) -> tuple[Receipt, ...]:
+    """Fetch what a search chose: optical assets as asked, radar products whole.
+
+    Raises
+    ------
+    SkymendError
+        as the providers do; what was fetched before stays.
+    """
+    from skymend.sources.downloads import download_items
+
+    radar = [c.item for one in found.radar for c in one.candidates]
+    names = {item.id for item in radar}
+    optical = [item for item in found.items if item.id not in names]
+    receipts = download_items(open_source(provider, settings), optical, assets, folder)
+    if not radar:
+        return receipts
+    source = open_source(radar_provider or provider, settings)
+    return receipts + download_items(source, radar, (), folder)
 
 
 def _write(found: Found, csv: Path | None, picture: Path | None, items: Path | None) -> None:

@@ -108,7 +108,7 @@ class EmbeddedEngine:
                 writers[2].write_stored(block.state[None], window)
             if valid == 0:
                 raise SkipJob("the pass has no valid pixel in the area")
-            _finish(writers)
+            _finish(writers, cpus)
         finally:
             for writer in writers:
                 writer.close()
@@ -207,12 +207,14 @@ def _writers(
     )
 
 
-def _finish(writers: Sequence[CogWriter]) -> None:
-    """Turn the work files into COGs; none is left if one fails."""
+def _finish(writers: Sequence[CogWriter], cpus: int) -> None:
+    """Turn the work files into COGs, at the same time; none is left if one fails."""
     with ExitStack() as undo:
         for writer in writers:
             undo.callback(writer.path.unlink, missing_ok=True)
-            writer.finish()
+        with ThreadPoolExecutor(cpus) as pool:
+            for done in [pool.submit(writer.finish) for writer in writers]:
+                done.result()
         undo.pop_all()
 
 
