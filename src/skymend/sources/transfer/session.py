@@ -63,7 +63,7 @@ class Session:
     ----------
     remote : what is fetched.
     part : opened and locked.
-    fetch : gets one errand over one connection; a function of this session and the errand.
+    fetch : gets one errand over one connection; a function of the session and the errand.
     connections, budget, options, ledger : as given to the download.
     algorithm : of the digest to compute on the way; None computes none.
     tick : called with the bytes here and in all, ten times a second.
