@@ -14,7 +14,6 @@ from skymend.sources import answers
 from skymend.sources.protocol import (
     Filters,
     Settings,
-    default_cache,
     digests_of,
     interval,
     size_of,
@@ -68,12 +67,9 @@ def test_a_digest_that_contradicts_itself_counts_as_none():
     assert digests_of(asset(**{"file:checksum": "d50120" + "ea" * 32})) == ()
 
 
-def test_the_cache_of_the_machine_can_be_moved(monkeypatch, tmp_path):
+def test_settings_use_the_cache_of_the_machine(monkeypatch, tmp_path):
     monkeypatch.setenv("SKYMEND_CACHE", str(tmp_path))
-    assert default_cache() == tmp_path
-    monkeypatch.delenv("SKYMEND_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    assert default_cache() == tmp_path / "skymend"
+    assert Settings().cache == tmp_path
 
 
 def test_an_unknown_provider_lists_the_known_ones():

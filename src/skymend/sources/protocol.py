@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -12,6 +11,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from skymend.core.errors import ConfigError, ProductError
+from skymend.core.files import machine_cache
 from skymend.sources.credentials import Credentials
 
 if TYPE_CHECKING:
@@ -24,18 +24,6 @@ Period = tuple[datetime, datetime]
 """First and last moment of an interval, both with a time zone."""
 
 _DIRECTIONS = ("ascending", "descending")
-
-
-def default_cache() -> Path:
-    """Return the folder shared by all processes of this machine: tokens, ledger, quarantine.
-
-    ``SKYMEND_CACHE`` if set, else ``$XDG_CACHE_HOME/skymend``, else ``~/.cache/skymend``.
-    """
-    own = os.environ.get("SKYMEND_CACHE")
-    if own:
-        return Path(own)
-    base = os.environ.get("XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "skymend"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,14 +72,14 @@ class Settings:
     endpoints : URLs that replace a provider's own, by the name that its module documents
         (``cdse.stac``, ``cdse.token``, ...): mirrors and test servers.
     credentials : where logins are looked up.
-    cache : folder shared by all processes of the machine.
+    cache : folder shared by all processes of the machine: tokens, ledger, quarantine.
     timeout_s : longest silence of a server, seconds.
     connections : most connections at once to one provider; its own cap may be lower.
     """
 
     endpoints: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))
     credentials: Credentials = field(default_factory=Credentials)
-    cache: Path = field(default_factory=default_cache)
+    cache: Path = field(default_factory=machine_cache)
     timeout_s: float = 60.0
     connections: int = 4
 
