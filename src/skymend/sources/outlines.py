@@ -25,10 +25,11 @@ def outlines(area: Area) -> list[str]:
     parts = list(area.shape.geoms)
     if len(parts) > MOST_PARTS:
         parts = [area.shape.convex_hull]
-    return [_short(part) for part in parts]
+    return [outline(part) for part in parts]
 
 
-def _short(part: Any) -> str:
+def outline(part: Any) -> str:
+    """Return a shapely polygon as well-known text, or its hull, or its box if that is too long."""
     import shapely
 
     for shape in (part, part.convex_hull, part.envelope):

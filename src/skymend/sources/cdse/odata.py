@@ -15,6 +15,7 @@ from skymend.core.errors import RetryableError
 from skymend.sources.answers import field, time_of
 from skymend.sources.cdse.catalogue import PROVIDER, Collection
 from skymend.sources.naming import PRODUCT, harmonise, platform_name
+from skymend.sources.outlines import outline
 from skymend.sources.protocol import Filters, Period, timestamp
 
 if TYPE_CHECKING:
@@ -24,8 +25,8 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 MOST_SKIP = 10_000
-_LONGEST_AREA = 3000
-"""Characters of an outline before its hull is asked for instead: addresses are not endless."""
+_LONGEST_AREA = 6000
+"""Characters of all outlines of a question, which go into one address."""
 
 _WHERE = "OData catalogue of cdse"
 _MULTIHASH = {"MD5": "d50110", "BLAKE3": "1e20", "SHA256": "1220", "SHA3-256": "1620"}
@@ -240,26 +241,11 @@ def _asset(product: Mapping[str, Any], href: str, where: str) -> dict[str, Any]:
 
 def _intersects(area: Area) -> str:
     """Write an area; a multipolygon becomes several polygons, which is all OData takes."""
-    shapes = [_shortened(part) for part in area.shape.geoms]
-    if sum(len(s) for s in shapes) > 2 * _LONGEST_AREA:
-        shapes = [_shortened(area.shape.convex_hull)]
+    shapes = [outline(part) for part in area.shape.geoms]
+    if sum(len(s) for s in shapes) > _LONGEST_AREA:
+        shapes = [outline(area.shape.convex_hull)]
     tests = [f"OData.CSC.Intersects(area=geography'SRID=4326;{wkt}')" for wkt in shapes]
     return tests[0] if len(tests) == 1 else f"({' or '.join(tests)})"
-
-
-def _shortened(shape: Any) -> str:
-    """Return the outline, or one around it if it is long; the item's footprint decides later."""
-    for outline in (shape, shape.convex_hull, shape.envelope):
-        text = _wkt(outline)
-        if len(text) <= _LONGEST_AREA:
-            break
-    return text
-
-
-def _wkt(shape: Any) -> str:
-    import shapely
-
-    return str(shapely.to_wkt(shape, rounding_precision=7, trim=True))
 
 
 def _attribute(name: str, value: object, kind: str = "String", test: str = "eq") -> str:

@@ -26,6 +26,7 @@ from skymend.sources.cdse.contents import MANIFEST, Entry, choose, read_manifest
 from skymend.sources.cdse.stac import StacCatalogue
 from skymend.sources.fetching import Door
 from skymend.sources.json_client import JsonClient
+from skymend.sources.outlines import touching
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -81,7 +82,7 @@ class Cdse:
         download = self.settings.endpoint("cdse.download", ENDPOINTS["cdse.download"])
         products = odata.search(self._products, query)
         items = (odata.to_item(p, collection, download) for p in products)
-        return naming.collect((i for i in items if _touches(i, area)), filters)
+        return naming.collect(touching(items, area), filters)
 
     def fetch(
         self,
@@ -259,12 +260,3 @@ def _moment(item: pystac.Item, key: str) -> datetime:
     if text is not None:
         return datetime.fromisoformat(str(text))
     return time_of({key: item.datetime and item.datetime.isoformat()}, key, f"item {item.id}")
-
-
-def _touches(item: pystac.Item, area: Area | None) -> bool:
-    """Say whether a footprint touches the area; auxiliary files, which have none, always do."""
-    if area is None or item.geometry is None:
-        return True
-    from shapely.geometry import shape
-
-    return area.intersects(shape(item.geometry))
