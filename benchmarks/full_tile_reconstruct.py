@@ -53,8 +53,8 @@ def main() -> None:
 
 def make(options: argparse.Namespace) -> dict[str, float]:
     """Write six dates and passes on one grid: a simulated scene, repeated over the tile."""
+    from skymend.core.cog import CogWriter
     from skymend.core.encoding import BACKSCATTER, LABELS, REFLECTANCE
-    from skymend.core.raster import CogWriter
     from skymend.simulate import Scenario
     from skymend.simulate.optical import observe
     from skymend.simulate.radar import backscatter
@@ -91,7 +91,7 @@ def make(options: argparse.Namespace) -> dict[str, float]:
 
 def rebuild(options: argparse.Namespace) -> dict[str, float]:
     """Run the step once and measure it."""
-    from skymend.core.raster import CogWriter
+    from skymend.core.cog import CogWriter
     from skymend.core.step import Context, GridParams
     from skymend.steps import reconstruct
 

@@ -103,8 +103,8 @@ def _grid(options: argparse.Namespace):
 
 def _write_input(options: argparse.Namespace, name: str, random: np.random.Generator) -> None:
     """Write one raster: fields of 16 pixels with noise, or speckle, in its real encoding."""
+    from skymend.core.cog import CogWriter
     from skymend.core.encoding import BACKSCATTER, ELEVATION, REFLECTANCE
-    from skymend.core.raster import CogWriter
 
     bands, ratio = _sources()[name]
     grid = _grid(options)

@@ -12,9 +12,9 @@ from pathlib import Path
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import QA, REFLECTANCE, SIGMA
 from skymend.core.grid import Grid
-from skymend.core.raster import write_cog
 from skymend.core.step import Artifact
 from skymend.evaluate.scores import ScoreRow
 

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import BACKSCATTER, ELEVATION, FLAG, LABELS, REFLECTANCE
 from skymend.core.errors import GridError, ProductError, SkipJob
 from skymend.core.grid import Grid
-from skymend.core.raster import write_cog
 from skymend.core.step import Artifact, Context, GridParams
 from skymend.patches.store import PatchStore
 from skymend.steps import dataset, patch_stats

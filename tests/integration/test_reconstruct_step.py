@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import BACKSCATTER, FLAG, LABELS, REFLECTANCE
 from skymend.core.errors import GridError, SkipJob
-from skymend.core.raster import describe, read, read_labels, read_stored, write_cog
+from skymend.core.raster import describe, read, read_labels, read_stored
 from skymend.core.step import Artifact, Context, GridParams
 from skymend.evaluate.scores import read_scores
 from skymend.simulate import Scenario

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skymend.core import execute, mounts, raster, s3lock, task
+from skymend.core import cog, execute, mounts, raster, s3lock, task
 from skymend.core.cache import collect_garbage, list_store, verify_store
 from skymend.core.encoding import BACKSCATTER
 from skymend.core.errors import ConfigError, RetryableError, StoreError
@@ -52,7 +52,7 @@ class MakeOutputs(StepOutputs):
 def make(inputs, params, out, context):
     RUNS.append("make")
     values = _image(int(inputs.product.file("product").read_text()))
-    raster.write_cog(out / "image.tif", values, GRID, ("VV",), BACKSCATTER)
+    cog.write_cog(out / "image.tif", values, GRID, ("VV",), BACKSCATTER)
     (out / "notes").mkdir()
     (out / "notes" / "a.json").write_text('{"ok": true}')
     return {}

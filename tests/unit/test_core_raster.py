@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from skymend.core import raster
+from skymend.core import cog, raster
 from skymend.core.encoding import BACKSCATTER, REFLECTANCE, SIGMA
 from skymend.core.errors import GridError, ProductError
 from skymend.core.grid import Grid, Window
@@ -23,7 +23,7 @@ def scene(seed=1):
 
 def test_a_cog_read_by_rasterio_has_names_scale_nodata_and_values(tmp_path):
     path, values = tmp_path / "scene.tif", scene()
-    raster.write_cog(path, values, GRID, ["B02", "B03", "B04"], REFLECTANCE)
+    cog.write_cog(path, values, GRID, ["B02", "B03", "B04"], REFLECTANCE)
     with rasterio.open(path) as dataset:
         assert dataset.descriptions == ("B02", "B03", "B04")
         assert dataset.scales == (1e-4,) * 3
@@ -37,14 +37,14 @@ def test_a_cog_read_by_rasterio_has_names_scale_nodata_and_values(tmp_path):
 
 def test_bands_are_read_by_name_and_windows_by_position(tmp_path):
     path, values = tmp_path / "scene.tif", scene()
-    raster.write_cog(path, values, GRID, ["B02", "B03", "B04"], BACKSCATTER)
+    cog.write_cog(path, values, GRID, ["B02", "B03", "B04"], BACKSCATTER)
     part = raster.read(path, bands=["B04", "B02"], window=Window(10, 20, 5, 6))
     np.testing.assert_array_equal(part, values[[2, 0], 10:15, 20:26])
 
 
 def test_read_on_pads_with_nan(tmp_path):
     path, values = tmp_path / "scene.tif", scene()
-    raster.write_cog(path, values, GRID, ["a", "b", "c"], BACKSCATTER)
+    cog.write_cog(path, values, GRID, ["a", "b", "c"], BACKSCATTER)
     around = GRID.crop(Window(-2, -3, 10, 10))
     part = raster.read_on(path, around)
     assert np.isnan(part[:, :2]).all()
@@ -54,8 +54,8 @@ def test_read_on_pads_with_nan(tmp_path):
 
 def test_windows_written_one_by_one_give_the_same_bytes(tmp_path):
     values = scene()
-    raster.write_cog(tmp_path / "a.tif", values, GRID, ["a", "b", "c"], REFLECTANCE)
-    with raster.CogWriter(tmp_path / "b.tif", GRID, ["a", "b", "c"], REFLECTANCE) as writer:
+    cog.write_cog(tmp_path / "a.tif", values, GRID, ["a", "b", "c"], REFLECTANCE)
+    with cog.CogWriter(tmp_path / "b.tif", GRID, ["a", "b", "c"], REFLECTANCE) as writer:
         for window in GRID.blocks(32):
             writer.write(values[(slice(None), *window.slices)], window)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
@@ -64,7 +64,7 @@ def test_windows_written_one_by_one_give_the_same_bytes(tmp_path):
 
 def test_a_failed_write_leaves_no_final_file(tmp_path):
     def fail():
-        with raster.CogWriter(tmp_path / "a.tif", GRID, ["a"], REFLECTANCE) as writer:
+        with cog.CogWriter(tmp_path / "a.tif", GRID, ["a"], REFLECTANCE) as writer:
             writer.write(scene()[:1], Window(0, 0, *GRID.shape))
             raise RuntimeError("killed")
 
@@ -75,7 +75,7 @@ def test_a_failed_write_leaves_no_final_file(tmp_path):
 
 def test_truncated_missing_and_foreign_files_get_one_sentence(tmp_path):
     path = tmp_path / "scene.tif"
-    raster.write_cog(path, scene(), GRID, ["a", "b", "c"], REFLECTANCE)
+    cog.write_cog(path, scene(), GRID, ["a", "b", "c"], REFLECTANCE)
     path.write_bytes(path.read_bytes()[:6000])
     with pytest.raises(ProductError, match=r"scene\.tif: expected a readable GeoTIFF") as caught:
         raster.read(path)
@@ -88,7 +88,7 @@ def test_truncated_missing_and_foreign_files_get_one_sentence(tmp_path):
 
 
 def test_an_unknown_band_names_those_that_are_there(tmp_path):
-    raster.write_cog(tmp_path / "s.tif", scene(), GRID, ["B02", "B03", "B04"], REFLECTANCE)
+    cog.write_cog(tmp_path / "s.tif", scene(), GRID, ["B02", "B03", "B04"], REFLECTANCE)
     with pytest.raises(ProductError, match="a band named B08, found B02, B03, B04"):
         raster.read(tmp_path / "s.tif", bands=["B08"])
     with pytest.raises(GridError, match="inside 66 x 64"):

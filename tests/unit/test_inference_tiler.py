@@ -9,10 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import REFLECTANCE
 from skymend.core.errors import BundleError, ConfigError, GridError
 from skymend.core.grid import Grid
-from skymend.core.raster import read, write_cog
+from skymend.core.raster import read
 from skymend.inference.checkpoint import Checkpoint
 from skymend.inference.predictor import KerasPredictor, OnnxPredictor
 from skymend.inference.readers import ArrayReader, RasterInput, RasterReader

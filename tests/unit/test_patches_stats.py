@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import BACKSCATTER, FLAG, LABELS, REFLECTANCE
 from skymend.core.errors import GridError, ProductError
 from skymend.core.grid import Grid
-from skymend.core.raster import write_cog
 from skymend.patches.stats import (
     block_sums,
     optical_statistics,

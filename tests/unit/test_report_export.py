@@ -7,10 +7,10 @@ import pytest
 import rasterio
 
 import skymend
+from skymend.core.cog import write_cog
 from skymend.core.encoding import QA, REFLECTANCE, SIGMA
 from skymend.core.errors import ConfigError, StoreError
 from skymend.core.grid import Grid, Window
-from skymend.core.raster import write_cog
 from skymend.core.record import Record
 from skymend.core.store import LocalStore
 from skymend.report.export import export_date

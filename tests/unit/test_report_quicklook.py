@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import QA, REFLECTANCE
-from skymend.core.raster import write_cog
 from skymend.report import quicklook
 from skymend.report.quicklook import Stretch
 from tests.report_case import grid

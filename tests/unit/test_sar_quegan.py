@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import BACKSCATTER
 from skymend.core.errors import ConfigError, SkipJob
 from skymend.core.grid import Grid
-from skymend.core.raster import read, write_cog
+from skymend.core.raster import read
 from skymend.core.step import Artifact, Context, GridParams
 from skymend.sar.quegan import margin, quegan
 from skymend.steps.despeckle import Inputs, Params, run

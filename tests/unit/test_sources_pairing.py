@@ -159,9 +159,9 @@ def test_a_footprint_without_data_in_it_is_found_out_by_counting():
 
 
 def test_scene_classes_are_counted_inside_the_area_only(tmp_path):
+    from skymend.core.cog import write_cog
     from skymend.core.encoding import LABELS
     from skymend.core.grid import Grid
-    from skymend.core.raster import write_cog
 
     grid = Grid("EPSG:32756", (20.0, 0.0, 200000.0, 0.0, -20.0, 6200000.0), (600, 500))
     classes = np.full((1, *grid.shape), 4, np.uint8)

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from skymend.clouds.masker import Mask, Maskable, open_masker
+from skymend.core.cog import write_cog
 from skymend.core.encoding import FLAG, LABELS, ByteArray, Encoding
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
-from skymend.core.raster import write_cog
 from skymend.products import detect, open_optical
 from skymend.products.landsat import surface_refusal
 from skymend.products.toa import ToaOptical, open_toa

@@ -1,4 +1,4 @@
-"""s2cloudless: Sentinel Hub's pixel classifier, on its own model, ten times as fast.
+"""s2cloudless: Sentinel Hub's pixel classifier, on its own model, seven times as fast.
 
 The model lies in the ``s2cloudless`` package under CC-BY-SA 4.0. It is read from there each
 time, evaluated by :mod:`skymend.clouds.forest` and never copied. Bands, thresholds and the two

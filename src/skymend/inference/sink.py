@@ -10,10 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import Encoding
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid, Window
-from skymend.core.raster import CogWriter, describe
+from skymend.core.raster import describe
 from skymend.inference.cells import Outputs
 from skymend.inference.checkpoint import Checkpoint
 

@@ -18,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.cog import BLOCK
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ConfigError, StoreError
 from skymend.core.grid import Grid, Window
-from skymend.core.raster import BLOCK
 from skymend.inference.cells import CellPredictor, Outputs
 from skymend.inference.predictor import Predictor
 from skymend.inference.readers import ArrayReader, Reader

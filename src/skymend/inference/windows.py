@@ -14,10 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.cog import BLOCK
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Window
-from skymend.core.raster import BLOCK
 
 
 def round_up(value: int, unit: int) -> int:

@@ -11,8 +11,9 @@ Local = Literal["theia", "safe", "safe-l1c", "s1tiling", "safe-grd", "stac", "de
 Remote = Literal[
     "cdse", "cdse-odata", "cdse-s3", "sentinel-hub", "earthdata", "landsat-m2m", "usgs-landsat",
     "planetary-computer", "sara", "geodes", "asf", "earth-search", "earth-engine", "cop-dem-30",
-    "stac-api", "s3", "eodag",
+    "stac-api", "s3", "srtm", "eodag",
 ]  # fmt: skip
+Provider = Literal[Local, Remote]
 Convention = Literal["gamma0-flattened", "gamma0", "sigma0", "beta0"]
 Speckle = Literal["none", "boxcar", "lee", "refined-lee", "lee-sigma", "gamma-map"]
 
@@ -27,7 +28,7 @@ class Source(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    provider: Local | Remote = Field(
+    provider: Provider = Field(
         description="Folders here: theia, safe (L2A), safe-l1c, s1tiling, safe-grd, stac, dem. "
         "Catalogues: see docs/sources.md."
     )

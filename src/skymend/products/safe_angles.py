@@ -167,9 +167,9 @@ def _polygons(path: Path) -> Iterator[tuple[dict[str, object], int]]:
         identity = next((v for k, v in feature.attrib.items() if k.endswith("}id")), "")
         match = _FOOTPRINT.fullmatch(identity)
         for ring in feature.iter("{http://www.opengis.net/gml/3.2}posList"):
-            size = int(ring.attrib.get("srsDimension", "3"))
+            size = {"2": 2, "3": 3}.get(ring.attrib.get("srsDimension", "3"), 0)
             values = _numbers(path, ring.text)
-            if match is None or size not in {2, 3} or values.size % size or values.size < 4 * size:
+            if match is None or not size or values.size % size or values.size < 4 * size:
                 raise lacking(path, "footprints of numbered detectors", [repr(identity[:60])])
             corners = values.reshape(-1, size)[:, :2].tolist()
             yield {"type": "Polygon", "coordinates": [corners]}, int(match.group(1))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from skymend.core import raster
+from skymend.core import cog, raster
 from skymend.core.encoding import REFLECTANCE
 from skymend.core.errors import ConfigError, StoreError
 from skymend.core.files import store_errors
@@ -75,7 +75,7 @@ def export_date(
     grid = info.grid if bounds is None else info.grid.clip(_bounds(bounds))
     output.parent.mkdir(parents=True, exist_ok=True)
     if output.suffix == ".tif":
-        raster.write_cog(output, raster.read_on(path, grid), grid, info.bands, REFLECTANCE)
+        cog.write_cog(output, raster.read_on(path, grid), grid, info.bands, REFLECTANCE)
     elif output.suffix == ".nc":
         _write_netcdf(_dataset(opened, record, grid), output)
     else:

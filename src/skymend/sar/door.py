@@ -9,11 +9,12 @@ from pathlib import Path
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import Encoding
 from skymend.core.errors import ConfigError
 from skymend.core.files import write_json
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter, describe, read
+from skymend.core.raster import describe, read
 from skymend.products.strips import strips
 from skymend.sar.engine import BackscatterScene, Chain
 from skymend.sar.engines import open_engine

@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER, INCIDENCE, Encoding
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid, Window
-from skymend.core.raster import CogWriter
 from skymend.sar.block import Block, Recipe, channel_samples, process_block
 from skymend.sar.engine import BackscatterScene, Chain
 from skymend.sar.geoid import Geoid, read_geoid

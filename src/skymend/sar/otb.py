@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER, FloatArray
 from skymend.core.errors import (
     ConfigError,
@@ -22,7 +23,7 @@ from skymend.core.errors import (
     ToolMissingError,
 )
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter, describe
+from skymend.core.raster import describe
 from skymend.products.radar import POWER
 from skymend.products.sampling import read_continuous
 from skymend.products.sentinel1 import GrdProduct

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import FLAG, INCIDENCE, FloatArray
 from skymend.core.errors import ProductError, SkipJob
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter
 from skymend.products.strips import strips
 from skymend.sar.dimap import SnapResult, open_result
 from skymend.sar.engine import BackscatterScene, Chain

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER, Encoding
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter
 from skymend.products.s1tiling import open_product
 from skymend.products.strips import strips
 

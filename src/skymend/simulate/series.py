@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import LABELS, REFLECTANCE, Encoding, FloatArray
 from skymend.core.errors import ConfigError
-from skymend.core.raster import write_cog
 from skymend.simulate.catalogue import Catalogue
 from skymend.simulate.geotiff import write_band
 from skymend.simulate.landscape import (

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import ELEVATION
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
-from skymend.core.raster import write_cog
 
 if TYPE_CHECKING:
     from skymend.sources.area import Area

@@ -51,7 +51,7 @@ class Wish:
     coverage_min: float = 0.99
 
     def __post_init__(self) -> None:
-        for name, share in (("--cloud-max", self.cloud_max), ("--coverage", self.coverage_min)):
+        for name, share in (("--max-cloud", self.cloud_max), ("--coverage", self.coverage_min)):
             if not 0 <= share <= 1:
                 raise ConfigError(
                     where=name, expected="a share of 0..1", found=str(share), fix="correct it"

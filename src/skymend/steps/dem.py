@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 from pydantic import Field
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import ELEVATION
 from skymend.core.errors import SkipJob
-from skymend.core.raster import CogWriter
 from skymend.core.step import (
     Artifact,
     Context,

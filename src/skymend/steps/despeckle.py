@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER, FloatArray
 from skymend.core.errors import ConfigError, SkipJob
 from skymend.core.grid import Grid, Window
-from skymend.core.raster import CogWriter, read_on
+from skymend.core.raster import read_on
 from skymend.core.step import (
     Artifact,
     Context,

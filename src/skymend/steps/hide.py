@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from skymend.core.cog import write_cog
 from skymend.core.encoding import FLAG, ByteArray
 from skymend.core.errors import SkipJob
-from skymend.core.raster import describe, read_labels, write_cog
+from skymend.core.raster import describe, read_labels
 from skymend.core.step import Artifact, Context, Facts, StepInputs, StepOutputs, StepParams, step
 from skymend.fusion.hiding import Donor, hide, tiled
 from skymend.fusion.scenes import usable

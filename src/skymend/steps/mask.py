@@ -10,11 +10,11 @@ from pydantic import Field
 from skymend.clouds import Label, Shares, apply_user_mask, dilate
 from skymend.clouds.door import labels_on, usual_resolution
 from skymend.clouds.masker import open_masker
+from skymend.core.cog import write_cog
 from skymend.core.encoding import LABELS, ByteArray
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid
 from skymend.core.mounts import local
-from skymend.core.raster import write_cog
 from skymend.core.step import (
     Artifact,
     Context,

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import Field
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER
 from skymend.core.errors import SkipJob
-from skymend.core.raster import CogWriter
 from skymend.core.step import (
     Artifact,
     Context,

@@ -11,9 +11,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import QA, REFLECTANCE, SIGMA
 from skymend.core.errors import ConfigError, InternalError, SkipJob
-from skymend.core.raster import CogWriter
 from skymend.core.step import (
     Artifact,
     Context,

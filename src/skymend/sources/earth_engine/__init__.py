@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import Encoding
 from skymend.core.errors import ProductError, SkymendError
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter
 from skymend.sources import naming
 from skymend.sources.answers import malformed
 from skymend.sources.earth_engine import tiling

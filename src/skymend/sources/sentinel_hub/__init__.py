@@ -19,10 +19,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from skymend.core.cog import CogWriter
 from skymend.core.encoding import Encoding
 from skymend.core.errors import ConfigError, NoImageError, SkymendError
 from skymend.core.grid import Grid
-from skymend.core.raster import CogWriter
 from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import write_item
