@@ -1,11 +1,14 @@
 """Rasters against rasterio, and broken files against their sentences."""
 
+import warnings
+
 import numpy as np
 import pytest
 import rasterio
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
+from rasterio.errors import NotGeoreferencedWarning
 
 from skymend.core import cog, raster
 from skymend.core.encoding import BACKSCATTER, REFLECTANCE, SIGMA
@@ -85,6 +88,21 @@ def test_truncated_missing_and_foreign_files_get_one_sentence(tmp_path):
     (tmp_path / "x.vrt").write_text("<VRTDataset/>")
     with pytest.raises(ProductError, match="first bytes"):
         raster.read(tmp_path / "x.vrt")
+
+
+def test_a_raster_without_a_place_on_earth_is_opened_without_a_warning(tmp_path):
+    path = tmp_path / "plain.tif"
+    profile = {"driver": "GTiff", "height": 4, "width": 5, "count": 1, "dtype": "uint8"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        with rasterio.open(path, "w", **profile) as dataset:
+            dataset.write(np.ones((1, 4, 5), np.uint8))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with pytest.raises(NotGeoreferencedWarning):
+            rasterio.open(path)
+        assert raster.describe(path).grid.crs == ""
+        assert raster.read_labels(path).all()
 
 
 def test_an_unknown_band_names_those_that_are_there(tmp_path):

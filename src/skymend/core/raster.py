@@ -7,6 +7,7 @@ float32 with NaN where invalid; scale, offset and nodata say how they lie on dis
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -109,11 +110,15 @@ def open_dataset(path: Path) -> DatasetReader:
     It is opened where it lies: here, or in a mounted store (see :mod:`skymend.core.mounts`).
     """
     import rasterio
+    from rasterio.errors import NotGeoreferencedWarning
 
     remote = remote_raster(path)
-    if remote is None:
-        return rasterio.open(path, driver=_driver(path))
-    return rasterio.open(remote, driver=RASTERS[path.suffix])
+    with warnings.catch_warnings():
+        # Who needs a place on Earth refuses rasters without one, in a sentence of its own.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        if remote is None:
+            return rasterio.open(path, driver=_driver(path))
+        return rasterio.open(remote, driver=RASTERS[path.suffix])
 
 
 def _driver(path: Path) -> str:
