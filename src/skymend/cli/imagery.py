@@ -31,6 +31,9 @@ def doctor(
     provider: Annotated[
         list[str] | None, typer.Option(help="Provider to ask; may be repeated.")
     ] = None,
+    endpoint: Annotated[
+        list[str] | None, typer.Option(help="NAME=URL: an address in place of the provider's.")
+    ] = None,
 ) -> None:
     """Say what is wrong with products, region files and providers.
 
@@ -38,12 +41,13 @@ def doctor(
     """
     from skymend.pipelines import doctor as checks
     from skymend.products.diagnosis import diagnose
+    from skymend.sources.protocol import endpoints_of
 
     regions = [p for p in paths or [] if p.suffix in {".yaml", ".yml"}]
     products = [diagnose(p) for p in paths or [] if p not in regions]
     findings = [finding for region in regions for finding in checks.of_region(region)]
     if provider or not paths:
-        findings += checks.of_providers(provider or [])
+        findings += checks.of_providers(provider or [], endpoints_of(endpoint or []))
     for line in (*(text for text, _ in products), checks.text(findings)):
         if line:
             typer.echo(line)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from skymend.pipelines.region import Region, load_region
@@ -23,9 +23,11 @@ def of_region(path: Path) -> tuple[Finding, ...]:
     return tuple(f for name, source in _sources(region) for f in _of_source(name, source))
 
 
-def of_providers(names: Sequence[str]) -> tuple[Finding, ...]:
+def of_providers(
+    names: Sequence[str], endpoints: Mapping[str, str] | None = None
+) -> tuple[Finding, ...]:
     """Check the providers named; all that have a login when none is named."""
-    settings = Settings()
+    settings = Settings(endpoints=endpoints or {})
     wanted = tuple(names) or configured(settings)
     if not wanted:
         sentence = "no login in the environment or in ~/.netrc; see docs/sources.md for the names"

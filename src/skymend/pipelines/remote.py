@@ -84,7 +84,9 @@ def search(
 def _collection(role: str, source: Source) -> str:
     if isinstance(source, OpticalSource):
         return f"sentinel-2-{source.level.lower()}"
-    return "sentinel-1-grd" if role == "s1" else "cop-dem-glo-30"
+    if role == "s1":
+        return "sentinel-1-grd"
+    return "srtm" if source.provider == "srtm" else "cop-dem-glo-30"
 
 
 def _filters(source: Source) -> Filters:

@@ -98,7 +98,7 @@ class Finding:
 
 
 def endpoints_of(pairs: Sequence[str]) -> dict[str, str]:
-    """Read ``NAME=URL`` pairs.
+    """Read ``NAME=URL`` pairs; a folder that is there serves as a URL, too.
 
     Raises
     ------
@@ -108,10 +108,10 @@ def endpoints_of(pairs: Sequence[str]) -> dict[str, str]:
     endpoints = {}
     for pair in pairs:
         name, equals, url = pair.partition("=")
-        if not (name and equals and "://" in url):
+        if not (name and equals and ("://" in url or (url and Path(url).is_dir()))):
             raise ConfigError(
                 where=f"--endpoint {pair}",
-                expected="NAME=URL, such as cdse.stac=http://127.0.0.1:8080/v1",
+                expected="NAME=URL, such as cdse.stac=http://127.0.0.1:8080/v1, or NAME=FOLDER",
                 found="another form",
                 fix="write it so",
             )

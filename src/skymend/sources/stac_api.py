@@ -6,6 +6,7 @@ service behind ``s3://`` assets, where it is not that of AWS).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from skymend.sources.transfer import Limits, Progress, Receipt, Signer
 
 _RETRIED = (429, 500, 502, 503, 504)
+_CAUSE = re.compile(r"Caused by (\w+)\(")
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,6 +240,9 @@ class _Errors:
         if status in (401, 403):
             fix = "check the login of the provider; `skymend doctor` tells more"
             return AccessError(where=where, expected="access", found=said, fix=fix)
+        if status is None:
+            cause = _CAUSE.search(str(error))
+            said = f"{cause.group(1) if cause else type(error).__name__} of the connection"
         if status is None or status in _RETRIED:
             return RetryableError(
                 where=where, expected="an answer", found=said, fix="try again later"
