@@ -63,7 +63,8 @@ container-image: install ## build the core image on a base made from Debian pack
 container-check: install ## build the core image and compare a run in containers with a plain one
 	scripts/with-docker scripts/container-check
 
-bench: install ## print the benchmark table
+bench: install ## print the benchmark tables
+	@scripts/need curl otb-bin proj-data || echo "comparisons with curl and OTB will fail"
 	$(BIN)/python -m benchmarks
 
 wheel: install ## build dist/*.whl

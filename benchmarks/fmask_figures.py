@@ -1,13 +1,17 @@
 """The picture of docs/cloud-masks.md: a simulated winter coast, its truth and its mask.
 
-Run ``python -m benchmarks.fmask_figures docs/images/fmask.png``.
+Run ``python -m benchmarks fmask_figures``, or ``python benchmarks/fmask_figures.py other.png``.
 """
 
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import numpy as np
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 COLOURS = np.array(
     [[0, 0, 0], [96, 144, 80], [255, 255, 255], [92, 64, 132], [130, 225, 250], [40, 70, 190]],
@@ -27,7 +31,8 @@ def main() -> None:
     shown = (np.clip(np.moveaxis(rgb, 0, -1) / 0.5, 0, 1) ** 0.7 * 255).astype(np.uint8)
     truth = COLOURS[truth_on(made, mask.labels.shape)]
     picture = np.concatenate([shown, truth, COLOURS[mask.labels]], axis=1)
-    Image.fromarray(picture).save(sys.argv[1], optimize=True)
+    path = sys.argv[1] if len(sys.argv) > 1 else ROOT / "docs/images/fmask.png"
+    Image.fromarray(picture).save(path, optimize=True)
 
 
 if __name__ == "__main__":
