@@ -321,6 +321,10 @@ def test_the_door_writes_a_scene_and_s1tiling_names(made, tmp_path):
     assert describe(scene.backscatter).grid.shape == (100, 100)
     assert (tmp_path / "door" / "backscatter.json").is_file()
     assert not list((tmp_path / "door").glob(".work*"))
+    assert scene.state == tmp_path / "door" / "state.tif"
+    with pytest.raises(ProductError):
+        backscatter(made[0], tmp_path / "none", dem=tmp_path / "no.tif", grid="31TDH")
+    assert not (tmp_path / "none").exists()
     from skymend.sar.door import write_s1tiling
 
     paths = write_s1tiling(scene, made[0], Chain(), tmp_path / "door", tile)
@@ -343,6 +347,12 @@ def test_the_door_refuses_contradictions(made, tmp_path):
         door(epsg=32631)
     with pytest.raises(ConfigError, match="an EPSG code beside the bounds"):
         door(bounds=(0, 0, 1, 1))
+    for wrong, sentence in (
+        ({"epsg": 32631, "bounds": (0, 0, 1, 1)}, "a tile"),
+        ({"grid": "31TDH", "chain": Chain(decibel=True)}, "linear power"),
+    ):
+        with pytest.raises(ConfigError, match=sentence):
+            door(s1tiling_names=True, **wrong)
     with pytest.raises(ConfigError, match="left < right"):
         door(epsg=32631, bounds=(1, 0, 0, 1))
     with pytest.raises(ConfigError, match="an EPSG code, found 1"):

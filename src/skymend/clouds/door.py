@@ -98,12 +98,15 @@ def write_mask(mask: Mask, output: Path) -> tuple[Path, ...]:
     output.parent.mkdir(parents=True, exist_ok=True)
     shade = output.with_name(f"{output.stem}_terrain-shadow.tif")
     chance = output.with_name(f"{output.stem}_probability.tif")
-    write_cog(output, mask.labels[None], mask.grid, ("labels",), LABELS)
+    known = bool(np.isfinite(mask.probability).any())
     write_cog(shade, mask.terrain_shadow[None].view(np.uint8), mask.grid, ("shadow",), FLAG)
-    if not np.isfinite(mask.probability).any():
-        return output, shade
-    write_cog(chance, mask.probability[None], mask.grid, ("probability",), PROBABILITY)
-    return output, chance, shade
+    if known:
+        write_cog(chance, mask.probability[None], mask.grid, ("probability",), PROBABILITY)
+    else:
+        chance.unlink(missing_ok=True)  # of another engine, from an earlier call
+    # Last: where the labels are, the rest is.
+    write_cog(output, mask.labels[None], mask.grid, ("labels",), LABELS)
+    return (output, chance, shade) if known else (output, shade)
 
 
 def labels_on(mask: Mask, grid: Grid) -> ByteArray:

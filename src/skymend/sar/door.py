@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from skymend.sar.naming import s1tiling_name
 from skymend.sar.passes import open_pass
 
 FACTS = "backscatter.json"
+_IMAGES = ("backscatter", "incidence", "state")
 
 _POWER = Encoding("backscatter", "float32", 1.0, 0.0, "1")
 _MAX_PIXELS = 2_000_000_000
@@ -73,23 +76,49 @@ def backscatter(
     paths = [Path(products)] if isinstance(products, str | Path) else [Path(p) for p in products]
     steps = chain or Chain()
     where = _grid(paths, grid, epsg, resolution, bounds)
-    output.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as work:
+    tile = _tile_name(paths, grid, epsg, steps) if s1tiling_names else None
+    with _working_folder(output) as (work, made):
         scene = open_engine(engine).process(
             paths,
             where,
             dem,
-            output,
+            made,
             chain=steps,
             orbit=orbit,
             geoid=geoid,
-            work=Path(work),
+            work=work,
             cpus=cpus,
         )
-    if s1tiling_names:
-        write_s1tiling(scene, paths, steps, output, _tile_name(grid))
+        if tile is not None:
+            write_s1tiling(scene, paths, steps, made, tile)
+        for path in sorted(p for p in made.rglob("*") if p.is_file()):
+            place = output / path.relative_to(made)
+            place.parent.mkdir(exist_ok=True)
+            path.replace(place)
     write_json(output / FACTS, dict(scene.facts))
-    return scene
+    moved = {n: output / p.name for n in _IMAGES if (p := getattr(scene, n)) is not None}
+    return replace(scene, **moved)
+
+
+@contextmanager
+def _working_folder(output: Path) -> Iterator[tuple[Path, Path]]:
+    """Give a folder for work and one for results beside the place of the latter.
+
+    An output folder that was not there before is gone again if nothing came into it.
+    """
+    fresh = not output.exists()
+    output.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=".work-", dir=output) as folder:
+            work, made = Path(folder) / "work", Path(folder) / "made"
+            work.mkdir()
+            made.mkdir()
+            yield work, made
+    except BaseException:
+        if fresh:
+            with suppress(OSError):
+                output.rmdir()
+        raise
 
 
 def _grid(
@@ -117,7 +146,7 @@ def _conflict(expected: str, found: str) -> ConfigError:
         where="grid",
         expected=expected,
         found=found,
-        fix="give --grid 31TCJ, or --epsg N --resolution 10 --bounds LEFT BOTTOM RIGHT TOP",
+        fix="give --grid 31TCJ, or --epsg N --resolution 10 --bounds LEFT,BOTTOM,RIGHT,TOP",
     )
 
 
@@ -159,10 +188,24 @@ def middle_tile(paths: Sequence[Path]) -> str:
     return Grid.mgrs_at(float(points.longitude[middle]), float(points.latitude[middle]))
 
 
-def _tile_name(grid: str | Grid | None) -> str:
-    if isinstance(grid, str):
-        return grid.removeprefix("T")
-    raise _conflict("a tile: files of S1Tiling are named after it", "another grid")
+def _tile_name(
+    paths: Sequence[Path], grid: str | Grid | None, epsg: int | None, chain: Chain
+) -> str:
+    """Return what files are named after, before anything is computed."""
+    if chain.decibel:
+        raise _decibels()
+    if isinstance(grid, Grid) or epsg is not None:
+        raise _conflict("a tile: files of S1Tiling are named after it", "another grid")
+    return grid.removeprefix("T") if grid is not None else middle_tile(paths)
+
+
+def _decibels() -> ConfigError:
+    return ConfigError(
+        where="files named as S1Tiling names them",
+        expected="linear power",
+        found="decibels",
+        fix="leave --db away",
+    )
 
 
 def write_s1tiling(
@@ -178,7 +221,7 @@ def write_s1tiling(
         if the scene is in decibels, which those files never are.
     """
     if chain.decibel:
-        raise _conflict("linear power in files named as S1Tiling names them", "decibels")
+        raise _decibels()
     bands = describe(scene.backscatter).bands
     track = open_pass(paths, bands)
     grid = describe(scene.backscatter).grid
