@@ -20,7 +20,7 @@ from skymend.sources import aws, naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
-from skymend.sources.outlines import outlines, touching
+from skymend.sources.outlines import places, touching
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -74,8 +74,11 @@ class Asf:
         require_collection(self.name, collection, self.collections())
         if collection in _FOLDERS:
             return naming.collect(self._orbits(collection, period, filters), filters)
-        places = [None] if area is None else outlines(area)
-        found = (s for place in places for s in self._scenes(collection, place, period, filters))
+        found = (
+            scene
+            for place in places(area)
+            for scene in self._scenes(collection, place, period, filters)
+        )
         return naming.collect(touching(found, area), filters)
 
     def fetch(

@@ -35,7 +35,7 @@ from skymend.sources.answers import malformed
 from skymend.sources.eodag_errors import explained
 from skymend.sources.fetching import Door, fetch_assets, ledger_of, unpacked
 from skymend.sources.json_client import take_turn
-from skymend.sources.outlines import outlines, touching
+from skymend.sources.outlines import places, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, timestamp
 from skymend.sources.sessions import need
 
@@ -97,10 +97,9 @@ class EodagBridge:
         asked: dict[str, Any] = {"provider": provider, "collection": theirs}
         if period is not None:
             asked["start"], asked["end"] = map(timestamp, period)
-        places = [None] if area is None else outlines(area)
         found = (
             self._item(product, collection)
-            for place in places
+            for place in places(area)
             for product in self._products(provider, {**asked, "geom": place})
         )
         return naming.collect(touching(found, area), filters)

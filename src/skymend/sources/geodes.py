@@ -18,6 +18,7 @@ from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
+from skymend.sources.paging import numbered
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -98,22 +99,14 @@ class Geodes:
 
     def _items(self, collection: str, body: Mapping[str, Any]) -> Iterator[pystac.Item]:
         url = f"{self._url}/search"
-        seen: set[str] = set()
-        page = 1
-        while True:
-            answer = self._client.post(url, {**body, "page": page})
-            count = len(field(answer, "features", list, url))
-            if not count:
-                return
-            items = [self._item(answer, i, collection, url) for i in range(count)]
-            fresh = [i for i in items if i.id not in seen]
-            if not fresh:
-                raise malformed(url, f"new items in 'features' of page {page}", "the same again")
-            seen |= {i.id for i in fresh}
-            yield from fresh
-            if len(seen) >= field(answer, "context.matched", int, url):
-                return
-            page += 1
+
+        def page(number: int) -> tuple[list[pystac.Item], int | None]:
+            answer = self._client.post(url, {**body, "page": number})
+            found = len(field(answer, "features", list, url))
+            items = [self._item(answer, i, collection, url) for i in range(found)]
+            return items, field(answer, "context.matched", int, url) if items else None
+
+        return numbered(page, url)
 
     def _item(self, answer: dict[str, Any], number: int, collection: str, url: str) -> pystac.Item:
         place = f"features.{number}"

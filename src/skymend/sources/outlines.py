@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -26,6 +26,11 @@ def outlines(area: Area) -> list[str]:
     if len(parts) > MOST_PARTS:
         parts = [area.shape.convex_hull]
     return [outline(part) for part in parts]
+
+
+def places(area: Area | None) -> Sequence[str | None]:
+    """Return what to ask a service for, one after the other: outlines, or None for everywhere."""
+    return [None] if area is None else outlines(area)
 
 
 def outline(part: Any) -> str:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import SkymendError
 from skymend.sources import naming
-from skymend.sources.answers import field, malformed
+from skymend.sources.answers import field
 from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, multihash
 from skymend.sources.json_client import JsonClient
-from skymend.sources.outlines import outlines, touching
+from skymend.sources.outlines import places, touching
+from skymend.sources.paging import numbered
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -64,8 +65,7 @@ class Sara:
     ) -> pystac.ItemCollection:
         """Find items (see :class:`skymend.sources.protocol.Source`)."""
         require_collection(self.name, collection, self.collections())
-        places = [None] if area is None else outlines(area)
-        queries = [_query(collection, place, period, filters) for place in places]
+        queries = [_query(collection, place, period, filters) for place in places(area)]
         found = (item for query in queries for item in self._items(collection, query))
         return naming.collect(touching(found, area), filters)
 
@@ -95,20 +95,13 @@ class Sara:
 
     def _items(self, collection: str, query: Mapping[str, str]) -> Iterator[pystac.Item]:
         url = f"{self._url}/{_COLLECTIONS[collection][0]}/search.json"
-        seen: set[str] = set()
-        page = 1
-        while True:
-            answer = self._client.get(url, {**query, "page": str(page)})
-            count = len(field(answer, "features", list, url))
-            if not count:
-                return
-            items = [_item(answer, i, collection, url) for i in range(count)]
-            fresh = [i for i in items if i.id not in seen]
-            if not fresh:
-                raise malformed(url, f"new records in 'features' of page {page}", "the same again")
-            seen |= {i.id for i in fresh}
-            yield from fresh
-            page += 1
+
+        def page(number: int) -> tuple[list[pystac.Item], None]:
+            answer = self._client.get(url, {**query, "page": str(number)})
+            found = len(field(answer, "features", list, url))
+            return [_item(answer, i, collection, url) for i in range(found)], None
+
+        return numbered(page, url)
 
 
 def _query(

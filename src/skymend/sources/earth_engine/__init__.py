@@ -27,7 +27,7 @@ from skymend.sources.earth_engine import tiling
 from skymend.sources.earth_engine.engine import LIMITS, NAME, Engine
 from skymend.sources.earth_engine.offer import OFFERS, PUBLIC, item, plain_name
 from skymend.sources.fetching import choose, write_item
-from skymend.sources.outlines import outlines, touching
+from skymend.sources.outlines import places, touching
 from skymend.sources.places import folder_of, grid_of_asset, part_of
 from skymend.sources.protocol import (
     Filters,
@@ -81,10 +81,9 @@ class EarthEngine:
     ) -> pystac.ItemCollection:
         """Find images (see :class:`skymend.sources.protocol.Source`)."""
         require_collection(self.name, collection, self.collections())
-        places = [None] if area is None else outlines(area)
         found = (
             item(image, collection, self.name, self._engine.url)
-            for place in places
+            for place in places(area)
             for image in self._images(collection, place, period)
         )
         near = touching(found, area)

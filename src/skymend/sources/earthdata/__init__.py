@@ -21,7 +21,7 @@ from skymend.sources.answers import field, malformed, read_json
 from skymend.sources.earthdata import granules, tiles
 from skymend.sources.earthdata.login import EarthdataLogin, EarthdataSigner
 from skymend.sources.fetching import Door, fetch_assets
-from skymend.sources.outlines import outlines, touching
+from skymend.sources.outlines import places, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 from skymend.sources.sessions import connection_error, need, patient, status_error
 
@@ -95,10 +95,9 @@ class Earthdata:
         """
         require_collection(self.name, collection, self.collections())
         tile = None if filters.tile is None else tiles.parse(filters.tile)
-        places = [None] if area is None else outlines(area)
         found = (
             granules.item(granule, collection, self.name, self._url)
-            for place in places
+            for place in places(area)
             for granule in self._granules(collection, place, period, tile)
         )
         rest = replace(filters, tile=None)
