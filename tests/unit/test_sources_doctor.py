@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from skymend.core.errors import AccessError
+from skymend.core.errors import AccessError, ConfigError
 from skymend.pipelines import doctor
 from skymend.sources import doctor as checks
 from skymend.sources.credentials import Credentials
-from skymend.sources.protocol import Finding, Settings
+from skymend.sources.protocol import Finding, Settings, endpoints_of
 
 
 def settings(tmp_path, **environment):
@@ -52,3 +52,26 @@ def test_the_folders_of_a_region_are_checked(tmp_path, there, word):
     )
     text = doctor.text(doctor.of_region(region))
     assert text.startswith(f"sources.s2 theia: {word}: ")
+
+
+def test_a_wrong_region_is_a_finding_that_names_every_provider(tmp_path):
+    region = tmp_path / "region.yaml"
+    region.write_text(
+        "name: a\narea: {tiles: [31TCJ]}\nperiod: {start: 2020-01-01, end: 2020-01-02}\n"
+        "sources: {s2: {provider: cdsee}}\noutputs: [{reconstruct: {}}]\n"
+    )
+    (finding,) = doctor.of_region(region)
+    assert not finding.ok
+    assert "'theia'" in finding.sentence
+    assert "'cdse'" in finding.sentence
+    assert "found 'cdsee'" in finding.sentence
+
+
+def test_a_folder_serves_as_endpoint(tmp_path):
+    pairs = [f"srtm={tmp_path}", "cdse.stac=http://127.0.0.1:9/v1"]
+    assert endpoints_of(pairs) == {
+        "srtm": str(tmp_path),
+        "cdse.stac": "http://127.0.0.1:9/v1",
+    }
+    with pytest.raises(ConfigError, match="NAME=FOLDER"):
+        endpoints_of([f"srtm={tmp_path}/none"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from skymend.core.errors import ConfigError
 from skymend.pipelines.region import Region, load_region
 from skymend.pipelines.region_sources import Source
 from skymend.sources.doctor import check_providers, configured
@@ -12,14 +13,11 @@ from skymend.sources.protocol import Finding, Settings
 
 
 def of_region(path: Path) -> tuple[Finding, ...]:
-    """Check every source of a region file: folders by being there, providers by asking them.
-
-    Raises
-    ------
-    ConfigError
-        if the region file itself is wrong.
-    """
-    region = load_region(path)
+    """Check a region file, and every source of it: folders by being there, providers by asking."""
+    try:
+        region = load_region(path)
+    except ConfigError as error:
+        return (Finding("region", False, str(error)),)
     return tuple(f for name, source in _sources(region) for f in _of_source(name, source))
 
 
