@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import AccessError, SkymendError
+from skymend.core.errors import AccessError
 from skymend.sources import aws, naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
@@ -26,6 +26,7 @@ from skymend.sources.protocol import (
     Finding,
     Period,
     Settings,
+    findings,
     require_collection,
     timestamp,
 )
@@ -108,15 +109,13 @@ class Asf:
 
     def check(self) -> tuple[Finding, ...]:
         """Ask for one scene, and look for a login."""
-        findings = []
-        try:
-            self._client.get(self._url, {**_query("sentinel-1-grd"), "maxResults": "1"})
-            findings.append(Finding(self.name, True, f"{self._url} answers"))
-            self._token()
-            findings.append(Finding(self.name, True, "there is an Earthdata token"))
-        except SkymendError as error:
-            findings.append(Finding(self.name, False, str(error)))
-        return tuple(findings)
+        return findings(self.name, self._news())
+
+    def _news(self) -> Iterator[str]:
+        self._client.get(self._url, {**_query("sentinel-1-grd"), "maxResults": "1"})
+        yield f"{self._url} answers"
+        self._token()
+        yield "there is an Earthdata token"
 
     def _scenes(
         self, collection: str, place: str | None, period: Period | None, filters: Filters

@@ -13,7 +13,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import SkymendError
 from skymend.sources import naming
 from skymend.sources.answers import field, malformed
 from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
@@ -24,6 +23,7 @@ from skymend.sources.protocol import (
     Finding,
     Period,
     Settings,
+    findings,
     require_collection,
     timestamp,
 )
@@ -87,15 +87,13 @@ class Geodes:
 
     def check(self) -> tuple[Finding, ...]:
         """Ask for one item, and say whether there is a key."""
-        findings = []
-        try:
-            self._client.post(f"{self._url}/search", {"limit": 1, "page": 1})
-            findings.append(Finding(self.name, True, f"{self._url} answers"))
-            self.settings.credentials.find(self.name, ["api_key"])
-            findings.append(Finding(self.name, True, "there is an API key for downloads"))
-        except SkymendError as error:
-            findings.append(Finding(self.name, False, str(error)))
-        return tuple(findings)
+        return findings(self.name, self._news())
+
+    def _news(self) -> Iterator[str]:
+        self._client.post(f"{self._url}/search", {"limit": 1, "page": 1})
+        yield f"{self._url} answers"
+        self.settings.credentials.find(self.name, ["api_key"])
+        yield "there is an API key for downloads"
 
     def _items(self, collection: str, body: Mapping[str, Any]) -> Iterator[pystac.Item]:
         url = f"{self._url}/search"

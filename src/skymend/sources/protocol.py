@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from skymend.core.errors import ConfigError, ProductError
+from skymend.core.errors import ConfigError, ProductError, SkymendError
 from skymend.core.files import machine_cache
 from skymend.sources.credentials import Credentials
 
@@ -95,6 +95,19 @@ class Finding:
     provider: str
     ok: bool
     sentence: str
+
+
+def findings(provider: str, news: Iterable[str]) -> tuple[Finding, ...]:
+    """Collect good news of a provider; the first trouble ends them with its own sentence."""
+    return tuple(_findings(provider, news))
+
+
+def _findings(provider: str, news: Iterable[str]) -> Iterator[Finding]:
+    try:
+        for sentence in news:
+            yield Finding(provider, True, sentence)
+    except SkymendError as error:
+        yield Finding(provider, False, str(error))
 
 
 def endpoints_of(pairs: Sequence[str]) -> dict[str, str]:

@@ -11,7 +11,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import SkymendError
 from skymend.sources import naming
 from skymend.sources.answers import field
 from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, multihash
@@ -23,6 +22,7 @@ from skymend.sources.protocol import (
     Finding,
     Period,
     Settings,
+    findings,
     require_collection,
     timestamp,
 )
@@ -83,15 +83,13 @@ class Sara:
 
     def check(self) -> tuple[Finding, ...]:
         """Ask for one record, and say where the login comes from."""
-        findings = []
-        try:
-            self._client.get(f"{self._url}/S2/search.json", {"maxRecords": "1", "page": "1"})
-            findings.append(Finding(self.name, True, f"{self._url} answers"))
-            self.settings.credentials.find(self.name, ["username", "password"])
-            findings.append(Finding(self.name, True, "there is a login for downloads"))
-        except SkymendError as error:
-            findings.append(Finding(self.name, False, str(error)))
-        return tuple(findings)
+        return findings(self.name, self._news())
+
+    def _news(self) -> Iterator[str]:
+        self._client.get(f"{self._url}/S2/search.json", {"maxRecords": "1", "page": "1"})
+        yield f"{self._url} answers"
+        self.settings.credentials.find(self.name, ["username", "password"])
+        yield "there is a login for downloads"
 
     def _items(self, collection: str, query: Mapping[str, str]) -> Iterator[pystac.Item]:
         url = f"{self._url}/{_COLLECTIONS[collection][0]}/search.json"

@@ -22,7 +22,14 @@ from skymend.sources.earthdata import granules, tiles
 from skymend.sources.earthdata.login import EarthdataLogin, EarthdataSigner
 from skymend.sources.fetching import Door, fetch_assets
 from skymend.sources.outlines import places, touching
-from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
+from skymend.sources.protocol import (
+    Filters,
+    Finding,
+    Period,
+    Settings,
+    findings,
+    require_collection,
+)
 from skymend.sources.sessions import connection_error, need, patient, status_error
 
 if TYPE_CHECKING:
@@ -132,17 +139,14 @@ class Earthdata:
 
     def check(self) -> tuple[Finding, ...]:
         """Count granules, and look for a login that Earthdata takes."""
-        findings = []
-        try:
-            with self._errors():
-                count = self._query("mod11a1").hits()
-            sentence = f"{self._url} answers: {count} granules of MOD11A1"
-            findings.append(Finding(self.name, True, sentence))
-            self._login.token()
-            findings.append(Finding(self.name, True, "there is an Earthdata token"))
-        except SkymendError as error:
-            findings.append(Finding(self.name, False, str(error)))
-        return tuple(findings)
+        return findings(self.name, self._news())
+
+    def _news(self) -> Iterator[str]:
+        with self._errors():
+            count = self._query("mod11a1").hits()
+        yield f"{self._url} answers: {count} granules of MOD11A1"
+        self._login.token()
+        yield "there is an Earthdata token"
 
     def _granules(
         self, collection: str, place: str | None, period: Period | None, tile: tiles.Tile | None
