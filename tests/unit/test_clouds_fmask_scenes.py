@@ -68,6 +68,10 @@ def test_a_product_without_a_mask_of_its_own_says_so(product):
         mask_product(product[0], "product")
     with pytest.raises(ConfigError, match="one of fmask"):
         mask_product(product[0], "magic")
+    with pytest.raises(ConfigError, match="a pixel size of 1 m or more, found -5"):
+        mask_product(product[0], resolution_m=-5.0)
+    with pytest.raises(ConfigError, match="expected a plain folder of bands"):
+        mask_product(product[0], sun=(35.0, 150.0))
 
 
 def test_a_missing_band_is_one_sentence(product, tmp_path):

@@ -487,6 +487,11 @@ class TestBadInput:
         message = self.refused(made[0], dem, tmp_path / "out", error=SkipJob, grid=far)
         assert "does not touch" in message
 
+    def test_the_same_slice_twice(self, made, tmp_path):
+        twice = [made[0][0], self.copy(made, tmp_path)]
+        message = self.refused(twice, made[1], tmp_path / "out")
+        assert "expected slices that follow one another" in message
+
     def test_no_product(self, made, tmp_path):
         self.refused([], made[1], tmp_path / "out", error=ConfigError)
 

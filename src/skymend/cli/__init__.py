@@ -16,7 +16,7 @@ __all__ = ["app", "engines", "house", "imagery", "main", "models", "regions", "s
 
 def main() -> None:
     """Run the command line; expected errors become one sentence and an exit code."""
-    from skymend.core.errors import NoImageError, SkipJob, SkymendError
+    from skymend.core.errors import NoImageError, SkipJob, SkymendError, StoreError
 
     try:
         app(standalone_mode=True)
@@ -28,6 +28,19 @@ def main() -> None:
         sys.exit(NoImageError.exit_code)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        if error.filename is None:
+            raise
+        typer.echo(f"skymend: {_said(error)}", err=True)
+        sys.exit(StoreError.exit_code)
+
+
+def _said(error: OSError) -> str:
+    reason = (error.strerror or type(error).__name__).lower()
+    return (
+        f"{error.filename}: expected a file or folder that can be used, found {reason}; "
+        "check the path and who may write there"
+    )
 
 
 @app.callback()

@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,8 @@ from skymend.products.toa import ToaOptical, open_toa
 
 PROBABILITY = Encoding("cloud probability", "uint8", 0.01, 255, "1")
 """Probability in whole percent, nodata 255."""
+
+_KNOW_THE_SUN = frozenset({"safe-l2a", "safe-l1c", "theia", "stac", "landsat-l1", "landsat-c2-l2"})
 
 USUAL_M = {"sentinel-2": 20.0, "landsat-8": 30.0, "landsat-9": 30.0}
 """Pixel sizes at which masks are made unless asked otherwise."""
@@ -57,20 +60,27 @@ def mask_product(
     product = open_maskable(path, sun=sun)
     chosen = engine or ("fmask" if hasattr(product, "sensor") else "product")
     size = usual_resolution(product) if resolution_m is None else resolution_m
+    if not 1 <= size < math.inf:
+        raise ConfigError(
+            where="--resolution",
+            expected="a pixel size of 1 m or more",
+            found=f"{size:g}",
+            fix="correct it, or leave it away",
+        )
     return open_masker(chosen).mask(product, resolution_m=size, dem=dem, cpus=cpus)
 
 
 def open_maskable(path: Path, *, sun: tuple[float, float] | None = None) -> Maskable:
     """Open any optical product; level 1 as top-of-atmosphere reflectance."""
     kind = detect(path).kind
+    if sun is not None and kind in _KNOW_THE_SUN:
+        raise ConfigError(
+            where="--sun",
+            expected="a plain folder of bands",
+            found=f"a product of kind {kind}",
+            fix="leave --sun away",
+        )
     if kind in {"safe-l2a", "theia", "stac"} or surface_refusal(path) is None:
-        if sun is not None:
-            raise ConfigError(
-                where="--sun",
-                expected="a plain folder of bands",
-                found=f"a product of kind {kind or 'landsat-c2-l2'}",
-                fix="leave --sun away",
-            )
         return open_optical(path, kind)
     return open_toa(path, sun=sun)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,8 @@ def open_pass(products: Sequence[Path], wanted: Sequence[str]) -> Pass:
     Raises
     ------
     ProductError
-        if a slice is damaged or of another kind, lacks a channel, or is of another pass.
+        if a slice is damaged or of another kind, lacks a channel, is of another pass, or shows
+        what another slice shows.
     ConfigError
         if no product is given.
     """
@@ -83,6 +85,8 @@ def open_pass(products: Sequence[Path], wanted: Sequence[str]) -> Pass:
     slices = tuple(sorted((open_grd(path) for path in products), key=lambda p: p.time))
     for product in slices:
         _check_same(slices[0], product)
+    for before, after in pairwise(slices):
+        _check_follows(before, after)
     shared = tuple(p for p in slices[0].polarisations if all(p in s.polarisations for s in slices))
     missing = [p for p in wanted if p not in shared]
     if missing or not shared:
@@ -107,6 +111,17 @@ def _check_same(first: GrdProduct, other: GrdProduct) -> None:
         expected=f"a slice of the same pass: {said(first)}",
         found=said(other),
         fix="process one pass at a time",
+    )
+
+
+def _check_follows(before: GrdProduct, after: GrdProduct) -> None:
+    if after.time >= before.time + (before.stop - before.time) / 2:
+        return
+    raise ProductError(
+        where=after.path,
+        expected="slices that follow one another",
+        found=f"most of the stretch of {before.path.name} once more",
+        fix="leave one of the two away",
     )
 
 
