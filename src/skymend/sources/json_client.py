@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 _MAX_BYTES = 128 * 2**20
 _TRIES = 4
 _LONGEST_WAIT_S = 30.0
-_BUSY = {408, 425, 429, 500, 502, 503, 504}
+BUSY = (408, 425, 429, 500, 502, 503, 504)
+"""Statuses that are worth another try."""
+
 _REFUSED = {401, 403}
 
 
@@ -75,7 +77,7 @@ class JsonClient:
         for attempt in range(self.tries):
             take_turn(self.ledger, self.provider, self.sleep)
             status, body, after, reason = self._once(method, url, document)
-            if status is not None and status not in _BUSY:
+            if status is not None and status not in BUSY:
                 return self._accepted(status, body, url)
             if self.ledger is not None and after > 0:
                 self.ledger.pause(self.provider, after)

@@ -6,6 +6,7 @@ these adapters on their sessions gives all three.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -18,16 +19,14 @@ from skymend.core.errors import (
 )
 from skymend.sources.answers import malformed
 from skymend.sources.fetching import ledger_of
-from skymend.sources.json_client import take_turn
+from skymend.sources.json_client import BUSY, take_turn
 from skymend.sources.protocol import Settings
 
 if TYPE_CHECKING:
     import requests
+    from urllib3.util import Retry
 
     from skymend.sources.transfer import Limits
-
-BUSY = (408, 425, 429, 500, 502, 503, 504)
-"""Statuses that are worth another try."""
 
 
 def need(provider: str, package: str) -> None:
@@ -52,7 +51,6 @@ def patient(
 ) -> requests.Session:
     """Give a session timeouts, retries that honour Retry-After, and the provider's limits."""
     from requests.adapters import HTTPAdapter
-    from urllib3.util import Retry
 
     ledger = ledger_of(settings, provider, limits)
 
@@ -64,17 +62,23 @@ def patient(
             with ledger.connection(provider):
                 return super().send(request, *arguments, **options)
 
-    retries = Retry(
+    for scheme in ("http://", "https://"):
+        session.mount(scheme, Patient(max_retries=retries(BUSY)))
+    return session
+
+
+def retries(statuses: Collection[int]) -> Retry:
+    """Return four tries after these statuses; a server may ask for pauses of up to 30 s."""
+    from urllib3.util import Retry
+
+    return Retry(
         total=4,
         backoff_factor=0.25,
-        status_forcelist=BUSY,
+        status_forcelist=statuses,
         allowed_methods=None,
         retry_after_max=30,
         raise_on_status=False,
     )
-    for scheme in ("http://", "https://"):
-        session.mount(scheme, Patient(max_retries=retries))
-    return session
 
 
 def status_error(where: str, status: int, said: str) -> SkymendError:

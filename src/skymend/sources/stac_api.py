@@ -26,6 +26,7 @@ from skymend.sources.protocol import (
     interval,
     require_collection,
 )
+from skymend.sources.sessions import retries
 
 if TYPE_CHECKING:
     import pystac
@@ -154,21 +155,12 @@ class StacApi:
     def _client(self) -> Any:
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
-        from urllib3.util import Retry
 
-        patience = Retry(
-            total=4,
-            backoff_factor=0.25,
-            status_forcelist=_RETRIED,
-            allowed_methods=None,
-            retry_after_max=30,
-            raise_on_status=False,
-        )
         ledger = ledger_of(self.settings, self.name, self.limits)
         io = StacApiIO(
             headers=self.headers(),
             timeout=self.settings.timeout_s,
-            max_retries=patience,
+            max_retries=retries(_RETRIED),
             request_modifier=lambda _: take_turn(ledger, self.name),
         )
         io.read_json = self._strict(io.read_json)
