@@ -16,9 +16,8 @@ from __future__ import annotations
 import shutil
 import tempfile
 import time
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -37,7 +36,7 @@ from skymend.sources.fetching import Door, fetch_assets, ledger_of, unpacked
 from skymend.sources.json_client import take_turn
 from skymend.sources.outlines import places, touching
 from skymend.sources.protocol import Filters, Finding, Period, Settings, timestamp
-from skymend.sources.sessions import need
+from skymend.sources.sessions import explaining, need
 
 if TYPE_CHECKING:
     import pystac
@@ -256,16 +255,9 @@ class EodagBridge:
             product.location = product.remote_location = next(iter(item.assets.values())).href
         return product
 
-    @contextmanager
-    def _errors(self, provider: str) -> Iterator[None]:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of eodag's own deprecations
-            try:
-                yield
-            except SkymendError:
-                raise
-            except Exception as error:
-                raise explained(error, f"{self.name}: {provider}") from error
+    def _errors(self, provider: str) -> AbstractContextManager[None]:
+        # eodag warns of deprecations of its own.
+        return explaining(lambda error: explained(error, f"{self.name}: {provider}"))
 
 
 class EodagSigner:

@@ -6,7 +6,9 @@ these adapters on their sessions gives all three.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import warnings
+from collections.abc import Callable, Collection, Iterator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -79,6 +81,27 @@ def retries(statuses: Collection[int]) -> Retry:
         retry_after_max=30,
         raise_on_status=False,
     )
+
+
+@contextmanager
+def explaining(
+    explain: Callable[[Exception], SkymendError], unheard: type[Warning] = Warning
+) -> Iterator[None]:
+    """Turn what a client raises into sentences, and keep its warnings from users.
+
+    Parameters
+    ----------
+    explain : exception of the client -> the error that says it.
+    unheard : kind of the warnings.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", unheard)
+        try:
+            yield
+        except SkymendError:
+            raise
+        except Exception as error:
+            raise explain(error) from error
 
 
 def status_error(where: str, status: int, said: str) -> SkymendError:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -11,7 +10,7 @@ from typing import Any
 from skymend.core.errors import AccessError, AnswerError, RetryableError, SkymendError
 from skymend.sources.answers import malformed
 from skymend.sources.protocol import Settings
-from skymend.sources.sessions import patient, status_error
+from skymend.sources.sessions import explaining, patient, status_error
 from skymend.sources.transfer import Limits
 
 NAME = "earth-engine"
@@ -47,14 +46,8 @@ class Engine:
             if there is no project, or no login, or it is refused.
         """
         project = self._settings.credentials.find(NAME, ["project"])["project"]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of deprecated data sets and of what will be renamed
-            try:
-                yield self._client(project)
-            except SkymendError:
-                raise
-            except Exception as error:
-                raise self._explained(error) from error
+        with explaining(self._explained):  # it warns of deprecated data sets and of new names
+            yield self._client(project)
 
     def _client(self, project: str) -> Any:
         """Log in; the client keeps one login for the whole process."""

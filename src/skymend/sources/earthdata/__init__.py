@@ -7,9 +7,8 @@ archive's application approved once in the Earthdata profile.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
@@ -30,7 +29,7 @@ from skymend.sources.protocol import (
     findings,
     require_collection,
 )
-from skymend.sources.sessions import connection_error, need, patient, status_error
+from skymend.sources.sessions import connection_error, explaining, need, patient, status_error
 
 if TYPE_CHECKING:
     import pystac
@@ -167,17 +166,9 @@ class Earthdata:
             raise malformed(self._url, f"{stated[0]} granules in field 'items'", str(len(found)))
         yield from found
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        with warnings.catch_warnings():
-            # Of what earthaccess 1.0 will rename.
-            warnings.simplefilter("ignore", FutureWarning)
-            try:
-                yield
-            except SkymendError:
-                raise
-            except Exception as error:
-                raise self._explained(error) from error
+    def _errors(self) -> AbstractContextManager[None]:
+        # earthaccess warns of what its 1.0 will rename.
+        return explaining(self._explained, FutureWarning)
 
     def _query(self, collection: str) -> Any:
         from earthaccess import DataGranules

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,7 @@ from skymend.sources.answers import malformed
 from skymend.sources.fetching import ledger_of
 from skymend.sources.json_client import take_turn
 from skymend.sources.protocol import Settings
-from skymend.sources.sessions import connection_error, status_error
+from skymend.sources.sessions import connection_error, explaining, status_error
 from skymend.sources.tokens import TokenChain, Tokens
 
 if TYPE_CHECKING:
@@ -120,17 +119,12 @@ class Hub:
                 rejected = client.session.token["access_token"]
         raise AssertionError("unreachable")
 
-    @contextmanager
-    def errors(self) -> Iterator[None]:
-        """Turn what the client raises into sentences, without addresses or tokens."""
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of rate limits, which are waited for
-            try:
-                yield
-            except SkymendError:
-                raise
-            except Exception as error:
-                raise self._explained(error) from error
+    def errors(self) -> AbstractContextManager[None]:
+        """Turn what the client raises into sentences, without addresses or tokens.
+
+        It warns of rate limits, which are waited for.
+        """
+        return explaining(self._explained)
 
     def _chain(self) -> ClientTokens:
         credentials = self.settings.credentials
