@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+_LONGEST = 500
+"""Characters that a damaged file may contribute to a sentence."""
+
 
 class SkymendError(Exception):
     """Base of all errors meant for the user.
@@ -17,6 +20,9 @@ class SkymendError(Exception):
     expected : what skymend looked for.
     found : what was there instead.
     fix : what the user can do about it.
+
+    Whatever the parts hold, the message is one printable line: control characters, line ends and
+    lone surrogates of damaged files are escaped, and very long texts cut.
     """
 
     exit_code = 1
@@ -33,7 +39,18 @@ class SkymendError(Exception):
         self.expected = expected
         self.found = found
         self.fix = fix
-        super().__init__(f"{self.where}: expected {expected}, found {found}; {fix}")
+        parts = [_line(part) for part in (self.where, expected, found, fix)]
+        super().__init__("{}: expected {}, found {}; {}".format(*parts))
+
+
+def _line(text: str) -> str:
+    """Return a text as part of one printable line."""
+    plain = " ".join(text.split("\n"))
+    if len(plain) > _LONGEST:
+        plain = f"{plain[: _LONGEST - 3]}..."
+    if plain.isprintable():
+        return plain
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in plain)
 
 
 class ConfigError(SkymendError):
