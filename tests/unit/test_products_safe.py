@@ -96,6 +96,26 @@ def test_damaged_metadata(tmp_path, text, found):
         read_radiometry(path)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "words"),
+    [
+        (">-1000<", ">many<", "a number in BOA_ADD_OFFSET, found 'many'"),
+        (">-1000<", ">nan<", "a number in BOA_ADD_OFFSET, found 'nan'"),
+        ('band_id="3"', 'band_id="13"', "BOA_ADD_OFFSET with band_id 0 to 12, found '13'"),
+        ('band_id="3"', f'band_id="{"9" * 5000}"', "BOA_ADD_OFFSET with band_id 0 to 12"),
+        ('band_id="3"', 'band_id="\u00b2"', "BOA_ADD_OFFSET with band_id 0 to 12"),
+        (">10000<", "><", "a number in BOA_QUANTIFICATION_VALUE, found ''"),
+        (">10000<", ">0<", "a positive BOA_QUANTIFICATION_VALUE, found 0"),
+        (">04.00<", ">new<", "a PROCESSING_BASELINE such as 05.09, found 'new'"),
+    ],
+)
+def test_metadata_with_a_wrong_value_name_its_field(tmp_path, old, new, words):
+    path = tmp_path / "MTD_MSIL2A.xml"
+    path.write_text(safe_metadata("04.00", {3: -1000}).replace(old, new), "utf-8")
+    with pytest.raises(ProductError, match=words):
+        read_radiometry(path)
+
+
 def test_names_and_refusals(tmp_path):
     name = Name.parse(SAFE)
     assert (name.platform, name.tile, name.baseline) == ("sentinel-2a", "31TFJ", (4, 0))

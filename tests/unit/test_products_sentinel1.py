@@ -228,6 +228,15 @@ class TestZipsThatLie:
             grd.dn("VV", Window(0, 0, *grd.annotation("VV").shape))
 
 
+def test_a_member_without_a_name_is_refused(product, tmp_path):
+    path = pack(product, tmp_path / f"{product.name}.zip")
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.writestr(zipfile.ZipInfo("x"), b"")
+        archive.infolist()[-1].filename = ""
+    with pytest.raises(ProductError, match="plain relative names"):
+        open_grd(path)
+
+
 def test_manifests_cannot_point_outside(product, tmp_path):
     folder = copy(product, tmp_path)
     path = folder / "manifest.safe"

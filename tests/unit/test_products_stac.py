@@ -1,14 +1,17 @@
 """STAC items on disk: numbers come from the item, files from its folder."""
 
 import json
+import re
 
 import numpy as np
 import pytest
 
 from skymend.core.errors import ProductError
 from skymend.products import Label, open_optical
-from skymend.products.stac import refusal
+from skymend.products.stac import load_item, refusal
 from skymend.products.stac_item import asset_name, catalogue_root, local_path
+from skymend.sources.catalogue import search
+from skymend.sources.question import Question
 from tests.product_case import GRID, stac_catalogue, stac_item
 
 RNG = np.random.default_rng(8)
@@ -147,3 +150,47 @@ def test_refusals(tmp_path, name, text, reason):
     (tmp_path / name).write_text(text)
     assert reason in refusal(tmp_path / name)
     assert refusal(tmp_path / "none.json") == "no such file"
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "words"),
+    [
+        (("id",), None, "a text in id, found None"),
+        (("properties",), [1], r"an object in properties, found \[1\]"),
+        (("bbox",), [1, 2, "x", 4], "4 or 6 numbers in bbox"),
+        (("properties", "datetime"), "0001-01-01T00:00:00+14:00", "properties.datetime in ISO"),
+        (("properties", "s2:processing_baseline"), "new", "such as 05.09 in properties.s2:proc"),
+        (("properties", "sat:relative_orbit"), "x", "a whole number in properties.sat:relative"),
+        (("properties", "proj:transform"), [10, 0, "x", 0, -10, 0], "in properties.proj:transform"),
+        (("properties", "proj:shape"), [0, 10**400], "2 whole numbers in properties.proj:shape"),
+        (("assets",), [], "an object in assets"),
+        (("assets", "B04"), "a.tif", "an object in assets.B04, found 'a.tif'"),
+        (("assets", "B04", "href"), 5, "a text in assets.B04.href, found 5"),
+        (("assets", "B04", "raster:bands"), {"scale": 1}, "a list of objects in assets.B04.raster"),
+        (("assets", "B04", "raster:bands"), [{"scale": "x"}], "assets.B04.raster:bands.scale"),
+        (("assets", "B04", "raster:bands"), [{"nodata": [0]}], "assets.B04.raster:bands.nodata"),
+    ],
+)
+def test_an_item_of_another_form_is_refused_by_the_name_of_its_field(tmp_path, place, value, words):
+    path = _item(tmp_path, {"scale": 1e-4})
+    document = json.loads(path.read_text())
+    here = document
+    for key in place[:-1]:
+        here = here[key]
+    here[place[-1]] = value
+    path.write_text(json.dumps(document))
+    with pytest.raises(ProductError, match=words):
+        _ = load_item(path).time
+    # In a catalogue such an item is left out with the reason.
+    question = Question.of(None, None, ("B04",), ())
+    found = search(path, question, strict=False)
+    assert not found.products
+    assert re.search(words.removeprefix("expected "), found.rejected[0].reason)
+
+
+def test_a_name_that_no_file_can_have_is_a_missing_file(tmp_path):
+    path = _item(tmp_path, {"scale": 1e-4})
+    document = json.loads(path.read_text())
+    document["assets"]["B04"]["href"] = "x" * 300 + ".tif"
+    path.write_text(json.dumps(document))
+    assert not load_item(path).has("B04")

@@ -7,13 +7,14 @@ Reflectance is ``(DN + BOA_ADD_OFFSET) / BOA_QUANTIFICATION_VALUE`` with DN 0 as
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from xml.etree import ElementTree
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -23,7 +24,11 @@ from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.labels import from_scl
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.sentinel1.markup import parse_xml
 from skymend.products.stamps import utc
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 KIND = "safe-l2a"
 METADATA = "MTD_MSIL2A.xml"
@@ -43,6 +48,7 @@ _NAME = re.compile(
 )
 _IMAGE = re.compile(r"_(B\d[0-9A]|SCL)_(10|20|60)m\.(?:jp2|tiff?)$")
 _INVALID = (0.0, 65535.0)
+_BASELINE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?")
 _MAX_METADATA_BYTES = 20_000_000
 
 
@@ -209,37 +215,94 @@ class SafeProduct:
             ) from None
 
 
-def read_radiometry(path: Path) -> Radiometry:
-    """Read divisor and offsets from ``MTD_MSIL2A.xml``."""
-    root = parse_metadata(path)
+def read_radiometry(
+    path: Path,
+    *,
+    offset: str = "BOA_ADD_OFFSET",
+    quantification: str = "BOA_QUANTIFICATION_VALUE",
+) -> Radiometry:
+    """Read divisor and offsets from ``MTD_MSIL2A.xml``.
+
+    Parameters
+    ----------
+    offset, quantification : the elements that hold them; those of ``MTD_MSIL1C.xml`` differ.
+
+    Raises
+    ------
+    ProductError
+        if one is missing or no number, or offsets that the processing baseline demands are.
+    """
     texts: dict[str, str] = {}
     offsets: dict[str, float] = {}
-    for element in root.iter():
-        tag = element.tag.rpartition("}")[2]
-        if tag == "BOA_ADD_OFFSET":
-            offsets[BAND_IDS[int(element.attrib["band_id"])]] = float(element.text or "nan")
-        elif tag in {"BOA_QUANTIFICATION_VALUE", "L2A_BOA_QUANTIFICATION_VALUE"}:
-            texts["quantification"] = element.text or ""
-        elif tag == "PROCESSING_BASELINE":
-            texts["baseline"] = element.text or ""
-    if "quantification" not in texts or "baseline" not in texts:
-        raise lacking(path, "BOA_QUANTIFICATION_VALUE and PROCESSING_BASELINE", sorted(texts))
-    if not offsets and parse_baseline(texts["baseline"]) >= OFFSET_BASELINE:
+    for element in parse_metadata(path).iter():
+        # Before baseline 02.07 the divisor of level 2A was called L2A_BOA_QUANTIFICATION_VALUE.
+        tag = element.tag.rpartition("}")[2].removeprefix("L2A_")
+        text = (element.text or "").strip()
+        if tag == offset:
+            band = band_of(path, f"{tag} with band_id", element.attrib.get("band_id", ""))
+            offsets[band] = _number(path, tag, text)
+        elif tag in {quantification, "PROCESSING_BASELINE"}:
+            texts[tag] = text
+    if len(texts) < 2:
+        raise lacking(path, f"{quantification} and PROCESSING_BASELINE", sorted(texts))
+    _demand_offsets(path, offset, offsets, texts["PROCESSING_BASELINE"])
+    divisor = _number(path, quantification, texts[quantification])
+    if divisor <= 0:
+        raise lacking(path, f"a positive {quantification}", [f"{divisor:g}"])
+    return Radiometry(divisor, offsets)
+
+
+def _demand_offsets(path: Path, tag: str, offsets: dict[str, float], baseline: str) -> None:
+    try:
+        needed = parse_baseline(baseline) >= OFFSET_BASELINE
+    except ValueError:
+        raise lacking(path, "a PROCESSING_BASELINE such as 05.09", [repr(baseline[:40])]) from None
+    if needed and not offsets:
         raise lacking(
             path,
-            "BOA_ADD_OFFSET, which products have from processing baseline 04.00 on",
-            [f"baseline {texts['baseline']} without it"],
+            f"{tag}, which products have from processing baseline 04.00 on",
+            [f"baseline {baseline} without it"],
         )
-    return Radiometry(float(texts["quantification"]), offsets)
+
+
+def band_of(path: Path, what: str, band_id: str) -> str:
+    """Return the band of a ``band_id``; ``what`` names the field in the error.
+
+    Raises
+    ------
+    ProductError
+        if it is none of 0 to 12.
+    """
+    if not re.fullmatch(r"[0-9]{1,2}", band_id) or int(band_id) >= len(BAND_IDS):
+        raise lacking(path, f"{what} 0 to 12", [repr(band_id[:40])])
+    return BAND_IDS[int(band_id)]
+
+
+def _number(path: Path, tag: str, text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise lacking(path, f"a number in {tag}", [repr(text[:40])])
+    return value
 
 
 def parse_baseline(text: str) -> tuple[int, int]:
-    """Turn a baseline such as ``05.09`` into numbers that compare."""
-    major, _, minor = text.strip().partition(".")
-    return int(major), int(minor or 0)
+    """Turn a baseline such as ``05.09`` into numbers that compare.
+
+    Raises
+    ------
+    ValueError
+        if the text is no baseline.
+    """
+    match = _BASELINE.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(text[:40])
+    return int(match[1]), int(match[2] or 0)
 
 
-def parse_metadata(path: Path) -> ElementTree.Element:
+def parse_metadata(path: Path) -> Element:
     """Parse an XML file of a SAFE folder: bounded in size, without entities.
 
     Raises
@@ -251,14 +314,7 @@ def parse_metadata(path: Path) -> ElementTree.Element:
         raise lacking(path, "the metadata", ["no such file"])
     if path.stat().st_size > _MAX_METADATA_BYTES:
         raise lacking(path, "metadata below 20 MB", [f"{path.stat().st_size} bytes"])
-    text = path.read_bytes()
-    # Entities are how an XML file can blow up memory or reach other files; SAFE needs none.
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise lacking(path, "plain XML", ["a document type with entities"])
-    try:
-        return ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise lacking(path, "well-formed XML", [str(error)]) from error
+    return parse_xml(path.read_bytes(), str(path)).element
 
 
 def lacking(path: Path, expected: str, found: list[str]) -> ProductError:

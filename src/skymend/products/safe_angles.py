@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 from skymend.core.encoding import ByteArray
 from skymend.core.grid import Grid
-from skymend.products.safe import BAND_IDS, lacking, parse_metadata
+from skymend.products.safe import band_of, lacking, parse_metadata
 from skymend.products.sampling import read_nearest
 from skymend.products.toa import Angles
 
@@ -124,9 +124,10 @@ def read_tile_angles(path: Path) -> TileAngles:
     view: dict[str, dict[int, AngleNodes]] = {}
     for element in root.iter("Viewing_Incidence_Angles_Grids"):
         band, detector = element.attrib.get("bandId", ""), element.attrib.get("detectorId", "")
-        if not (band.isdigit() and detector.isdigit() and int(band) < len(BAND_IDS)):
-            raise lacking(path, "bandId 0 to 12 and a detectorId", [f"{band!r}, {detector!r}"])
-        view.setdefault(BAND_IDS[int(band)], {})[int(detector)] = _read_nodes(path, element)
+        if not re.fullmatch(r"[0-9]{1,3}", detector):
+            raise lacking(path, "a number in detectorId", [repr(detector[:40])])
+        name = band_of(path, "bandId", band)
+        view.setdefault(name, {})[int(detector)] = _read_nodes(path, element)
     return TileAngles(_read_grid(path, root), _read_nodes(path, sun).filled(), view)
 
 

@@ -20,15 +20,8 @@ import numpy as np
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
-from skymend.products.safe import (
-    BAND_IDS,
-    OFFSET_BASELINE,
-    Name,
-    Radiometry,
-    lacking,
-    parse_baseline,
-    parse_metadata,
-)
+from skymend.products import safe
+from skymend.products.safe import Name, Radiometry
 from skymend.products.safe_angles import TileAngles, read_footprint, read_tile_angles
 from skymend.products.sampling import read_continuous
 from skymend.products.toa import Angles, Sensor
@@ -212,41 +205,13 @@ class SafeL1C:
 
 
 def read_radiometry(path: Path) -> Radiometry:
-    """Read divisor and offsets from ``MTD_MSIL1C.xml``."""
-    texts: dict[str, str] = {}
-    offsets: dict[str, float] = {}
-    for element in parse_metadata(path).iter():
-        tag = element.tag.rpartition("}")[2]
-        text = (element.text or "").strip()
-        if tag == "RADIO_ADD_OFFSET":
-            offsets[_band(path, element.attrib.get("band_id", ""))] = _number(path, tag, text)
-        elif tag in {"QUANTIFICATION_VALUE", "PROCESSING_BASELINE"}:
-            texts[tag] = text
-    if len(texts) < 2:
-        raise lacking(path, "QUANTIFICATION_VALUE and PROCESSING_BASELINE", sorted(texts))
-    baseline = texts["PROCESSING_BASELINE"]
-    if not re.fullmatch(r"\d+(\.\d+)?", baseline):
-        raise lacking(path, "a PROCESSING_BASELINE such as 05.09", [repr(baseline[:40])])
-    if not offsets and parse_baseline(baseline) >= OFFSET_BASELINE:
-        raise lacking(
-            path,
-            "RADIO_ADD_OFFSET, which products have from processing baseline 04.00 on",
-            [f"baseline {baseline} without it"],
-        )
-    quantification = _number(path, "QUANTIFICATION_VALUE", texts["QUANTIFICATION_VALUE"])
-    if quantification <= 0:
-        raise lacking(path, "a positive QUANTIFICATION_VALUE", [f"{quantification:g}"])
-    return Radiometry(quantification, offsets)
+    """Read divisor and offsets from ``MTD_MSIL1C.xml``.
 
-
-def _band(path: Path, band_id: str) -> str:
-    if not band_id.isdigit() or int(band_id) >= len(BAND_IDS):
-        raise lacking(path, "RADIO_ADD_OFFSET with band_id 0 to 12", [repr(band_id[:40])])
-    return BAND_IDS[int(band_id)]
-
-
-def _number(path: Path, tag: str, text: str) -> float:
-    try:
-        return float(text)
-    except ValueError:
-        raise lacking(path, f"a number in {tag}", [repr(text[:40])]) from None
+    Raises
+    ------
+    ProductError
+        as :func:`skymend.products.safe.read_radiometry`.
+    """
+    return safe.read_radiometry(
+        path, offset="RADIO_ADD_OFFSET", quantification="QUANTIFICATION_VALUE"
+    )

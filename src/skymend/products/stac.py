@@ -41,7 +41,7 @@ def refusal(path: Path) -> str | None:
         document = read_document(path)
     except ProductError as error:
         return f"it is not readable as STAC: {error.found}"
-    if path.name in CATALOGUES or document.get("type") in {"Catalog", "Collection"}:
+    if path.name in CATALOGUES or document.get("type") in ("Catalog", "Collection"):
         return "it is a whole catalogue, not one item (give it as a source)"
     if document.get("type") != "Feature" or "stac_version" not in document:
         return "it is JSON, but no STAC item"
@@ -61,7 +61,7 @@ def load_item(path: Path) -> Item:
         raise ProductError(
             where=path, expected="a STAC item", found=reason, fix="give the path of one item"
         )
-    return Item(path, read_document(path))
+    return Item(path, read_document(path)).checked()
 
 
 def open_optical(path: Path) -> StacOptical:

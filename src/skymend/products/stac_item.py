@@ -19,6 +19,7 @@ from urllib.parse import unquote
 
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
+from skymend.products.stac_rules import problems
 
 CATALOGUES = ("catalog.json", "collection.json")
 
@@ -72,6 +73,18 @@ class Item:
     path: Path
     document: dict[str, Any]
 
+    def checked(self) -> Item:
+        """Return the item if what it says has the form that STAC prescribes.
+
+        Raises
+        ------
+        ProductError
+            naming the first field that is missing or of another form.
+        """
+        for expected, found in problems(self.document):
+            raise self.lacking(expected, found)
+        return self
+
     @property
     def id(self) -> str:
         """The item's id."""
@@ -95,9 +108,9 @@ class Item:
         text = self.properties.get("datetime") or self.properties.get("start_datetime")
         try:
             time = datetime.fromisoformat(str(text))
-        except ValueError:
-            raise self.lacking("properties.datetime in ISO 8601", repr(text)) from None
-        return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+            return time.replace(tzinfo=time.tzinfo or UTC).astimezone(UTC)
+        except (ValueError, OverflowError):
+            raise self.lacking("properties.datetime in ISO 8601", repr(text)[:80]) from None
 
     @property
     def platform(self) -> str:
@@ -150,14 +163,14 @@ class Item:
         path = local_path(href, self.path.parent, catalogue_root(self.path))
         if path is None:
             raise self.lacking(f"the band {name} inside the catalogue", href)
-        if not path.exists():
+        if not _there(path):
             raise self.lacking(f"the file {path.name} of the band {name}", "no such file")
         return path
 
     def has(self, name: str) -> bool:
         """Tell whether the file of a band is there."""
         try:
-            return self.file(name).exists()
+            return _there(self.file(name))
         except ProductError:
             return False
 
@@ -198,7 +211,7 @@ def asset_name(key: str, document: dict[str, Any]) -> tuple[str | None, int]:
         return _COMMON_NAMES[stem], resolution
     if re.fullmatch(r"b\d[0-9a]?", stem):
         return "B" + stem[1:].upper().zfill(2), resolution
-    named = (document.get("eo:bands") or [{}])[0].get("name", "")
+    named = str((document.get("eo:bands") or [{}])[0].get("name", ""))
     return (named, resolution) if re.fullmatch(r"B\d[0-9A]", named) else (None, resolution)
 
 
@@ -216,7 +229,7 @@ def read_document(path: Path) -> dict[str, Any]:
         document = json.loads(path.read_bytes())
         if not isinstance(document, dict):
             raise ValueError(f"a {type(document).__name__}")
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ProductError(
             where=path,
             expected="a STAC document (a JSON object below 20 MB)",
@@ -250,9 +263,16 @@ def local_path(href: str, base: Path, root: Path) -> Path | None:
     """
     if re.match(r"[A-Za-z][A-Za-z0-9+.-]*://", href) and not href.startswith("file://"):
         beside = base / Path(href.split("?", maxsplit=1)[0]).name
-        return beside if beside.exists() else None
+        return beside if _there(beside) else None
     target = Path(os.path.normpath(base / unquote(href.removeprefix("file://"))))
     return target if target.is_relative_to(os.path.normpath(root)) else None
+
+
+def _there(path: Path) -> bool:
+    try:
+        return path.exists()
+    except OSError:  # a name that no file can have
+        return False
 
 
 def number(value: Any, default: float) -> float:

@@ -32,7 +32,7 @@ def search(path: Path, question: Question, *, strict: bool) -> SearchResult:
     candidates = []
     for item in _items(path, rejected):
         try:
-            reason = _outside(item, question)
+            reason = _outside(item.checked(), question)
         except ProductError as error:
             if strict:
                 raise
@@ -151,8 +151,9 @@ def _starts(path: Path) -> list[Path]:
 def _linked(
     file: Path, document: dict[str, Any], root: Path, rejected: list[Rejection]
 ) -> Iterator[Path]:
-    for link in document.get("links") or ():
-        if link.get("rel") not in {"child", "item"}:
+    links = document.get("links")
+    for link in links if isinstance(links, list) else ():
+        if not isinstance(link, dict) or link.get("rel") not in ("child", "item"):
             continue
         href = str(link.get("href", ""))
         target = local_path(href, file.parent, root)

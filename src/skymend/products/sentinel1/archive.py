@@ -6,6 +6,7 @@ larger than it says. Nothing is ever unpacked to the disk.
 
 from __future__ import annotations
 
+import struct
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -125,8 +126,8 @@ def open_archive(path: Path) -> SafeArchive:
 def _open_zip(path: Path) -> SafeArchive:
     try:
         with zipfile.ZipFile(path) as archive:
-            infos = [i for i in archive.infolist() if not i.is_dir()]
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError) as error:
+            infos = [i for i in archive.infolist() if not i.filename.endswith("/")]
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, struct.error) as error:
         raise _refuse(path, "a readable zip", str(error)) from error
     if len(infos) > MAX_MEMBERS:
         raise _refuse(path, f"at most {MAX_MEMBERS} files", f"{len(infos)}")
