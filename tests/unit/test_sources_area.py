@@ -217,12 +217,16 @@ def test_features_become_lines_for_snap(tmp_path):
         ("POLYGON((0 0, 1", "GeoJSON, Shapefile or WKT"),
         ("SRID=3857;POLYGON((0 0,1 0,1 1,0 0))", "SRID 3857"),
         ("nowhere.geojson", "no such file"),
+        ("POLYGON((0 0,1 0,\x001 1,0 0))", "GeoJSON, Shapefile or WKT"),
+        ('{"type":"Polygon","coordinates":[[[0,0],[1,0],[1,0],[0,0]]]}', "with an area"),
+        ('{"type":"Point","crs":{"properties":{"name":"a\\nb"}}}', "found a b"),
+        (f'{{"type":"Polygon","coordinates":[[[0,{"9" * 400}]]]}}', "no geometry"),
     ],
 )
 def test_what_is_no_area_is_one_sentence(text, words):
     with pytest.raises(ConfigError, match=words) as caught:
         Area.read(text)
-    assert "\n" not in str(caught.value)
+    assert str(caught.value).isprintable()
 
 
 def test_damaged_and_huge_files_are_refused(tmp_path):
@@ -236,6 +240,44 @@ def test_damaged_and_huge_files_are_refused(tmp_path):
     (tmp_path / "a.kml").write_text("<kml/>")
     with pytest.raises(ConfigError, match=r"ends in \.kml"):
         Area.read(tmp_path / "a.kml")
+
+
+@pytest.mark.parametrize(("part", "place"), [("shp", 108), ("dbf", 43)])
+def test_a_shapefile_of_unknown_kinds_is_refused(tmp_path, part, place):
+    import shapefile
+
+    with shapefile.Writer(str(tmp_path / "a.shp")) as writer:
+        writer.field("n", "N")
+        writer.poly([[(0, 0), (0, 1), (1, 1), (0, 0)]])
+        writer.record(1)
+    path = tmp_path / f"a.{part}"
+    content = bytearray(path.read_bytes())
+    content[place] = 250
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match="a damaged Shapefile"):
+        Area.read(tmp_path / "a.shp")
+
+
+@pytest.mark.parametrize(
+    ("crs", "corner", "words"),
+    [
+        ('LOCAL_CS["drawing",UNIT["metre",1]]', 1.0, "no coordinate reference system"),
+        ("nonsense", 1.0, "no coordinate reference system"),
+        (32631, 1e300, "no coordinates of its projection"),
+    ],
+)
+def test_a_shapefile_that_no_projection_fits_is_refused(tmp_path, crs, corner, words):
+    import shapefile
+    from pyproj import CRS
+
+    with shapefile.Writer(str(tmp_path / "a.shp")) as writer:
+        writer.field("n", "N")
+        writer.poly([[(0, 0), (0, corner), (1e-12, 1e-12), (0, 0)]])
+        writer.record(1)
+    text = crs if isinstance(crs, str) else CRS.from_epsg(crs).to_wkt("WKT1_ESRI")
+    (tmp_path / "a.prj").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        Area.read(tmp_path / "a.shp")
 
 
 def test_a_footprint_that_is_none_is_one_sentence():

@@ -114,6 +114,17 @@ def test_a_wrong_field_is_named_with_what_it_is(path, kind, found):
     assert caught.value.exit_code == 76
 
 
+@pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", "x"])
+def test_a_time_that_no_calendar_has_is_named(text):
+    with pytest.raises(AnswerError, match=r"a time in field 'a\.b', found"):
+        answers.time_of({"a": {"b": text}}, "a.b", "test")
+
+
+def test_a_number_that_no_float_holds_is_named():
+    with pytest.raises(AnswerError, match="a number in field 'a', found 1000"):
+        answers.field({"a": 10**400}, "a", float, "test")
+
+
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists))
 def test_any_other_document_is_refused_in_one_short_sentence(document):
     with pytest.raises(AnswerError) as caught:
@@ -121,7 +132,9 @@ def test_any_other_document_is_refused_in_one_short_sentence(document):
     assert len(str(caught.value)) < 300
 
 
-@pytest.mark.parametrize("text", [b"", b"<html>busy</html>", b"[1]", b"\xff\xfe", "null"])
+@pytest.mark.parametrize(
+    "text", [b"", b"<html>busy</html>", b"[1]", b"\xff\xfe", "null", "[" * 10**5]
+)
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(AnswerError, match="a JSON object"):
         answers.read_json(text, "test")

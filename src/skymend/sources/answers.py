@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar, overload
 
@@ -32,7 +33,7 @@ def read_json(text: str | bytes, where: str) -> dict[str, Any]:
     """
     try:
         document = json.loads(text)
-    except (ValueError, UnicodeDecodeError):
+    except (ValueError, RecursionError):
         raise malformed(where, "a JSON object", f"{_start(text)!r}") from None
     if not isinstance(document, dict):
         raise malformed(where, "a JSON object", _named(document))
@@ -68,7 +69,8 @@ def field(document: Any, path: str, kind: type[T], where: str, default: Any = _M
     if value is None:
         raise malformed(where, f"{_NAMES[kind]} in field {path!r}", "no such field")
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
-        value = float(value)
+        with suppress(OverflowError):
+            value = float(value)
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise malformed(where, f"{_NAMES[kind]} in field {path!r}", _named(value))
     return value
@@ -79,9 +81,9 @@ def time_of(document: Any, path: str, where: str) -> datetime:
     text = field(document, path, str, where)
     try:
         moment = datetime.fromisoformat(text)
-    except ValueError:
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
         raise malformed(where, f"a time in field {path!r}", repr(text[:80])) from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
 def malformed(where: str, expected: str, found: str) -> AnswerError:

@@ -16,12 +16,12 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from pathlib import Path, PurePosixPath
-from typing import IO
-from xml.etree import ElementTree
+from typing import IO, TYPE_CHECKING
 from zipfile import BadZipFile, LargeZipFile, ZipFile, ZipInfo
 
 from skymend.core.errors import ProductError
 from skymend.core.files import store_errors
+from skymend.products.sentinel1.markup import parse_xml
 from skymend.sources.archive_rules import (
     LIMITS,
     UnpackLimits,
@@ -32,6 +32,9 @@ from skymend.sources.archive_rules import (
 )
 from skymend.sources.transfer import digests
 from skymend.sources.transfer.digests import Digest
+
+if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
 
 MANIFEST = "manifest.safe"
 
@@ -144,14 +147,8 @@ def manifest_digests(manifest: Path) -> dict[str, Digest]:
 
 
 def _parse_manifest(where: Path, raw: bytes) -> dict[str, Digest]:
-    if b"<!DOCTYPE" in raw or b"<!ENTITY" in raw:
-        raise bad(where, "XML without a document type", "one with it")
-    try:
-        root = ElementTree.fromstring(raw)
-    except ElementTree.ParseError as error:
-        raise bad(where, "a manifest in XML", str(error)) from None
     found = {}
-    for stream in root.iter("byteStream"):
+    for stream in parse_xml(raw, str(where)).element.iter("byteStream"):
         location, checksum = stream.find("fileLocation"), stream.find("checksum")
         if location is None or checksum is None or not digests.known(_name(checksum)):
             continue
@@ -163,7 +160,7 @@ def _parse_manifest(where: Path, raw: bytes) -> dict[str, Digest]:
     return found
 
 
-def _name(checksum: ElementTree.Element) -> str:
+def _name(checksum: Element) -> str:
     return checksum.get("checksumName", "")
 
 

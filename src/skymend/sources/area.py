@@ -190,7 +190,10 @@ def _geojson_shape(geometry: Any, where: str) -> BaseGeometry:
 
     try:
         return shape(geometry)
-    except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
+    except (
+        *(ShapelyError, ValueError, TypeError),
+        *(LookupError, AttributeError, OverflowError),
+    ) as error:
         shown = str(geometry)[:60]
         raise _unreadable(where, f"no geometry ({type(error).__name__}: {shown})") from error
 
@@ -216,12 +219,8 @@ def _shapefile(path: Path) -> list[BaseGeometry]:
         with warnings.catch_warnings(action="error"), shapefile.Reader(str(path)) as reader:
             found = [record.__geo_interface__ for record in reader.iterShapes()]
     except (
-        shapefile.ShapefileException,
-        struct.error,
-        OSError,
-        ValueError,
-        IndexError,
-        Warning,
+        *(shapefile.ShapefileException, struct.error, Warning, OSError, EOFError, MemoryError),
+        *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError),
     ) as error:
         raise _unreadable(str(path), f"a damaged Shapefile ({type(error).__name__})") from error
     shapes = [_geojson_shape(geometry, str(path)) for geometry in found]
@@ -232,19 +231,22 @@ def _in_degrees(shape: BaseGeometry, path: Path) -> BaseGeometry:
     """Bring a shape of a Shapefile to degrees; without ``.prj`` it is taken to be in degrees."""
     import shapely
     from pyproj import CRS, Transformer
-    from pyproj.exceptions import CRSError
+    from pyproj.exceptions import ProjError
 
     projection = path.with_suffix(".prj")
     if not projection.exists():
         return shape
     try:
         crs = CRS.from_wkt(_checked(projection).read_text(errors="replace"))
-    except CRSError as error:
+        transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+    except ProjError as error:
         raise _unreadable(str(projection), "no coordinate reference system") from error
-    transformer = Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
     west, south, east, north = shape.bounds
-    dense = shapely.segmentize(shape, max(east - west, north - south, 1e-9) / _SEGMENTS)
-    return shapely.transform(dense, transformer.transform, interleaved=False)
+    try:
+        dense = shapely.segmentize(shape, max(east - west, north - south, 1e-9) / _SEGMENTS)
+        return shapely.transform(dense, transformer.transform, interleaved=False)
+    except (shapely.errors.ShapelyError, ProjError) as error:
+        raise _unreadable(str(path), f"no coordinates of its projection ({error})") from error
 
 
 def _unreadable(where: str, found: str) -> ConfigError:

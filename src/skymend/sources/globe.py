@@ -97,6 +97,8 @@ def _mapped(polygon: Polygon, where: str) -> Iterator[BaseGeometry]:
     from shapely.geometry import box
 
     whole = _unwrapped(polygon, where)
+    if whole.is_empty:
+        return
     west, _, east, _ = whole.bounds
     for turn in range(math.floor((west + 180) / 360), math.ceil((east - 180) / 360) + 1):
         part = whole.intersection(box(-180 + 360 * turn, -90, 180 + 360 * turn, 90))

@@ -176,7 +176,7 @@ def harmonise(
     item = pystac.Item(
         id=identifier,
         geometry=geometry,
-        bbox=document.get("bbox") or _bbox(geometry, where),
+        bbox=field(document, "bbox", list, where, default=[]) or _bbox(geometry, where),
         datetime=time_of({"datetime": properties.pop("datetime")}, "datetime", where),
         properties=properties,
         collection=collection,
@@ -210,14 +210,14 @@ _SAME = {"processing:version": "s2:processing_baseline", "eopf:datastrip_id": "s
 def _spelled(key: str, spell: Callable[[Any], Any], value: Any, where: str) -> Any:
     try:
         return spell(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         shown = repr(value)[:80]
         raise malformed(where, f"a usable value in field 'properties.{key}'", shown) from None
 
 
 def _baseline(value: object) -> str:
     major, _, minor = str(value).partition(".")
-    return f"{int(major):02d}.{minor.zfill(2)}" if major.isdigit() else str(value)
+    return f"{int(major):02d}.{minor.zfill(2)}" if major.isdecimal() else str(value)
 
 
 def _time(value: object) -> str:
@@ -245,7 +245,7 @@ def _bbox(geometry: Any, where: str) -> list[float] | None:
 
     try:
         return None if geometry is None else list(shape(geometry).bounds)
-    except (ShapelyError, ValueError, TypeError, KeyError, AttributeError, IndexError):
+    except (ShapelyError, ValueError, TypeError, LookupError, AttributeError, OverflowError):
         shown = repr(geometry)[:80]
         raise malformed(where, "a GeoJSON geometry in field 'geometry'", shown) from None
 

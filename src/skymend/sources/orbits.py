@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
-from xml.etree import ElementTree
 
 from skymend.core.errors import (
     AccessError,
@@ -22,6 +21,7 @@ from skymend.core.errors import (
     ProductError,
     RetryableError,
 )
+from skymend.products.sentinel1.markup import parse_xml
 from skymend.sources.protocol import Filters, Settings, Source
 from skymend.sources.versions import name_of
 
@@ -227,12 +227,9 @@ def check(path: Path) -> OrbitFile:
 
 def _texts(path: Path) -> dict[str, str]:
     content = path.read_bytes()
-    if len(content) > _MAX_BYTES or b"<!DOCTYPE" in content or b"<!ENTITY" in content:
-        raise _wrong(path, "plain XML below 64 MiB", "a longer file, or one with entities")
-    try:
-        root = ElementTree.fromstring(content)
-    except ElementTree.ParseError as error:
-        raise _wrong(path, "well-formed XML", str(error)) from None
+    if len(content) > _MAX_BYTES:
+        raise _wrong(path, "XML below 64 MiB", f"{len(content)} bytes")
+    root = parse_xml(content, str(path)).element
     return {e.tag.rpartition("}")[2]: (e.text or "").strip() for e in root.iter()}
 
 

@@ -12,17 +12,20 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
-from xml.etree import ElementTree
 
 from skymend.core.errors import ConfigError, ProductError
+from skymend.products.sentinel1.markup import parse_xml
 from skymend.sources.archive_rules import unsafe_name
 
 if TYPE_CHECKING:
+    from xml.etree.ElementTree import Element
+
     from skymend.sources.transfer import Digest
     from skymend.sources.transfer.types import Kind
 
 MANIFEST = "manifest.safe"
 _MAX_BYTES = 20_000_000
+_SIZE = re.compile(r"[0-9]{1,15}")
 
 _IMAGE = re.compile(
     r"/IMG_DATA/(?:.*/)?[^/]*_(B\d[0-9A]|SCL|TCI|AOT|WVP)(?:_(10|20|60)m)?\.(?:jp2|tiff?)$"
@@ -67,20 +70,14 @@ def read_manifest(text: bytes, where: str) -> tuple[Entry, ...]:
     """
     if len(text) > _MAX_BYTES:
         raise _damaged(where, "a manifest below 20 MB", f"{len(text)} bytes")
-    # Entities are how an XML file can blow up memory or reach other files; SAFE needs none.
-    if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
-        raise _damaged(where, "plain XML", "a document type with entities")
-    try:
-        root = ElementTree.fromstring(text)
-    except ElementTree.ParseError as error:
-        raise _damaged(where, "well-formed XML", str(error)) from None
+    root = parse_xml(text, f"{MANIFEST} of {where}").element
     entries = {entry.path: entry for entry in _entries(root, where)}
     if not entries:
         raise _damaged(where, "files in dataObject elements", "none")
     return tuple(entries[path] for path in sorted(entries))
 
 
-def _entries(root: ElementTree.Element, where: str) -> Iterator[Entry]:
+def _entries(root: Element, where: str) -> Iterator[Entry]:
     for stream in root.iter("byteStream"):
         location, checksum = stream.find("fileLocation"), stream.find("checksum")
         if location is None:
@@ -88,12 +85,12 @@ def _entries(root: ElementTree.Element, where: str) -> Iterator[Entry]:
         size = stream.get("size", "")
         yield Entry(
             _inside(location.get("href", ""), where),
-            int(size) if size.isdigit() else None,
+            int(size) if _SIZE.fullmatch(size) else None,
             _digest(checksum),
         )
 
 
-def _digest(checksum: ElementTree.Element | None) -> Digest | None:
+def _digest(checksum: Element | None) -> Digest | None:
     from skymend.sources.transfer import Digest
 
     if checksum is None or not checksum.text:
