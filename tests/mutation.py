@@ -5,6 +5,7 @@ import json
 import random
 import re
 import zipfile
+from copy import deepcopy
 
 _MARKED = re.compile(rb'>([^<>]+)<|="([^"]*)"|= *([^\n=]+)\n')
 _TEXTS = (
@@ -97,9 +98,9 @@ def _distort_value(document, dice):
     if change == 0 and here is not document:
         del here[key]
     elif change == 1 and isinstance(here, list) and here is not document:
-        here.insert(key, here[key])
+        here.insert(key, deepcopy(here[key]))
     else:
-        here[key] = dice.choice(_VALUES)
+        here[key] = deepcopy(dice.choice(_VALUES))
 
 
 def _distort_zip(content, dice):

@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fuzzing import SHARED, Target, folder, on_disk
+from tests.fuzzing import SHARED, Parser, Target, folder, on_disk
 from tests.fuzzing.optical import made
 
 
@@ -134,6 +134,36 @@ def _part(home: Path, suffix: str, read):
     return on_disk(own / f"a{suffix}", lambda path: read(path.with_suffix(".shp")))
 
 
+def catalogues() -> Iterator[Target]:
+    """A STAC catalogue on disk: items and lists of links, searched for a place and bands."""
+    import shutil
+    from datetime import date
+
+    from skymend.simulate import tiny, write
+    from skymend.sources import catalogue
+    from skymend.sources.question import Question
+
+    home = folder()
+    scenario = tiny().model_copy(update={"size_px": 60})
+    write(home, scenario, formats=("stac",))
+    period = (date(2000, 1, 1), date(2030, 1, 1))
+
+    def parser(document: Path, polarisations: tuple[str, ...]) -> Parser:
+        own = shutil.copytree(home / "stac", folder() / "stac")
+        question = Question.of(scenario.grid, period, ("B04",), polarisations)
+
+        def search(path: Path) -> None:
+            for product in catalogue.search(own, question, strict=False).products:
+                assert product.files
+
+        return on_disk(own / document.relative_to(home / "stac"), search)
+
+    items = {path.parent.parent: path for path in sorted((home / "stac").glob("*/*/*.json"))}
+    for path in [*sorted((home / "stac").glob("**/c*.json"))[:2], *items.values()]:
+        for polarisations in ((), ("VV",)):
+            yield path.name, path.read_bytes(), parser(path, polarisations)
+
+
 def answers() -> Iterator[Target]:
     """Answers of catalogues, turned into items."""
     from skymend.sources.answers import field, read_json
@@ -244,5 +274,6 @@ TARGETS = {
     "manifests": manifests,
     "archives": archives,
     "areas": areas,
+    "catalogues": catalogues,
     "answers": answers,
 }
