@@ -57,6 +57,16 @@ class RasterInfo:
                 fix="ask only for bands that the scene was made with",
             ) from None
 
+    def physical(self, stored: npt.NDArray[Any]) -> FloatArray:
+        """Return what stored numbers of any shape stand for, float32, NaN for nodata."""
+        values = stored.astype(np.float32)
+        if self.scale != 1.0 or self.offset != 0.0:
+            values *= np.float32(self.scale)
+            values += np.float32(self.offset)
+        if self.nodata is not None and not np.isnan(self.nodata):
+            values[stored == self.nodata] = np.nan
+        return values
+
 
 @contextmanager
 def gdal_env(threads: int = 1) -> Iterator[None]:
@@ -219,14 +229,7 @@ def read(
         if the window reaches outside the raster.
     """
     info = describe(path)
-    stored = read_stored(path, bands=bands, window=window)
-    values = stored.astype(np.float32)
-    if info.scale != 1.0 or info.offset != 0.0:
-        values *= np.float32(info.scale)
-        values += np.float32(info.offset)
-    if info.nodata is not None and not np.isnan(info.nodata):
-        values[stored == info.nodata] = np.nan
-    return values
+    return info.physical(read_stored(path, bands=bands, window=window))
 
 
 def read_labels(path: Path | str, *, window: Window | None = None) -> ByteArray:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import GridError, ProductError
@@ -155,20 +154,10 @@ class _OpenInput:
                 found=str(error.__cause__ or error)[:160],
                 fix="fetch or write the file again",
             ) from error
-        values = self._physical(stored)
+        values = self.info.physical(stored)
         if self.source.scale is not None:
             values = self.source.scale(values)
         return np.moveaxis(values, 0, -1)
-
-    def _physical(self, stored: npt.NDArray[Any]) -> FloatArray:
-        info = self.info
-        values = stored.astype(np.float32)
-        if info.scale != 1.0 or info.offset != 0.0:
-            values *= np.float32(info.scale)
-            values += np.float32(info.offset)
-        if info.nodata is not None and not np.isnan(info.nodata):
-            values[stored == info.nodata] = np.nan
-        return values
 
     def close(self) -> None:
         if self._dataset is not None:

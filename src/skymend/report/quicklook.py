@@ -71,10 +71,7 @@ def read_decimated(path: Path, max_px: int, *, bands: Sequence[str] | None = Non
         stored = dataset.read(
             indexes, out_shape=(len(indexes), *shape), resampling=Resampling.average
         )
-    values = stored.astype(np.float32)
-    if info.nodata is not None:
-        values[stored == info.nodata] = np.nan
-    return np.asarray(values * np.float32(info.scale) + np.float32(info.offset))
+    return info.physical(stored)
 
 
 def read_labels_decimated(path: Path, max_px: int) -> ByteArray:
