@@ -15,6 +15,7 @@ from skymend.sources import cop_dem
 from skymend.sources.area import Area
 from skymend.sources.cop_dem import DERIVED_NOTICE, NOTICE, CopDem
 from skymend.sources.degree_tiles import Cell, write_heights
+from skymend.sources.heights import heights_around
 from skymend.sources.protocol import Filters
 from tests.provider_case import settings
 from tests.servers.routes import serve
@@ -45,6 +46,18 @@ def s3(tmp_path_factory):
 @pytest.fixture
 def source(tmp_path, s3):
     return CopDem(settings(tmp_path, {"cop-dem-30.s3": s3.url}))
+
+
+def test_heights_for_a_radar_image_are_fetched_once(tmp_path, s3):
+    found = settings(tmp_path, {"cop-dem-30.s3": s3.url})
+    grid = Grid("EPSG:32630", (100.0, 0.0, 574_000.0, 0.0, -100.0, 5_284_000.0), (20, 20))
+    folder = heights_around(grid, found)
+    heights = read_dem(folder, grid)
+    # The tile of the bucket, east of 2 degrees west; none west of it: sea.
+    assert set(np.unique(heights)) <= {0.0, 55.0}
+    made = {p: p.stat().st_mtime_ns for p in folder.glob("*.tif")}
+    assert len(made) >= 2
+    assert {p: p.stat().st_mtime_ns for p in heights_around(grid, found).glob("*.tif")} == made
 
 
 def test_names_are_those_of_the_product():

@@ -19,7 +19,7 @@ from skymend.sources.protocol import (
     size_of,
     timestamp,
 )
-from skymend.sources.registry import PROVIDERS, open_source
+from skymend.sources.registry import PROVIDERS, check_endpoints, open_source
 
 MD5 = "d41d8cd98f00b204e9800998ecf8427e"
 
@@ -138,3 +138,14 @@ def test_any_other_document_is_refused_in_one_short_sentence(document):
 def test_what_is_no_json_object_is_refused(text):
     with pytest.raises(AnswerError, match="a JSON object"):
         answers.read_json(text, "test")
+
+
+@pytest.mark.parametrize("name", ["cdse.stca", "cdsee.stac", "nobody", "asf.s4"])
+def test_an_endpoint_that_nobody_listens_to_is_refused(name):
+    with pytest.raises(ConfigError, match=name.replace(".", r"\.")):
+        check_endpoints({name: "http://127.0.0.1:1"})
+
+
+def test_endpoints_of_every_kind_are_taken():
+    names = ("cdse.stac", "asf", "asf.orbits", "sentinel-hub", "cop-dem-30.s3", "eodag.config")
+    check_endpoints(dict.fromkeys(names, "http://127.0.0.1:1"))

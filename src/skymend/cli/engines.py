@@ -16,7 +16,13 @@ def backscatter(
         list[Path], typer.Argument(help="Sentinel-1 IW GRD, folder or zip; slices of one pass.")
     ],
     output: Annotated[Path, typer.Option(help="Folder for the rasters.")],
-    dem: Annotated[Path, typer.Option(help="Heights above the geoid: GeoTIFF, or a folder.")],
+    dem: Annotated[
+        Path | None,
+        typer.Option(
+            help="Heights above the geoid: GeoTIFF, or a folder; Copernicus DEM GLO-30 is "
+            "fetched if none."
+        ),
+    ] = None,
     grid: Annotated[str | None, typer.Option(help="Sentinel-2 tile, such as 31TCJ.")] = None,
     epsg: Annotated[int | None, typer.Option(help="CRS, instead of a tile.")] = None,
     resolution: Annotated[float | None, typer.Option(help="Pixel size; 10 m if none.")] = None,
@@ -48,7 +54,10 @@ def backscatter(
 ) -> None:
     """Turn Sentinel-1 GRD into terrain-flattened backscatter on a tile's grid."""
     from skymend.sar.door import backscatter as process
+    from skymend.sar.door import grid_of
     from skymend.sar.engine import Chain
+    from skymend.sources.heights import heights_around
+    from skymend.sources.protocol import Settings
 
     chain = Chain(
         convention=convention,
@@ -60,6 +69,9 @@ def backscatter(
         polarisations=tuple(polarisation or ()),
     )
     edges = None if bounds is None else numbers(bounds, "--bounds", "left,bottom,right,top")
+    box = None if edges is None else (edges[0], edges[1], edges[2], edges[3])
+    if dem is None:
+        dem = heights_around(grid_of(products, grid, epsg, resolution, box), Settings())
     scene = process(
         products,
         output,
@@ -67,7 +79,7 @@ def backscatter(
         grid=grid,
         epsg=epsg,
         resolution=resolution,
-        bounds=None if edges is None else (edges[0], edges[1], edges[2], edges[3]),
+        bounds=box,
         orbit=orbit,
         geoid=geoid,
         engine=engine,

@@ -75,7 +75,7 @@ def backscatter(
     """
     paths = [Path(products)] if isinstance(products, str | Path) else [Path(p) for p in products]
     steps = chain or Chain()
-    where = _grid(paths, grid, epsg, resolution, bounds)
+    where = grid_of(paths, grid, epsg, resolution, bounds)
     tile = _tile_name(paths, grid, epsg, steps) if s1tiling_names else None
     with _working_folder(output) as (work, made):
         scene = open_engine(engine).process(
@@ -121,13 +121,20 @@ def _working_folder(output: Path) -> Iterator[tuple[Path, Path]]:
         raise
 
 
-def _grid(
+def grid_of(
     paths: Sequence[Path],
     grid: str | Grid | None,
     epsg: int | None,
     resolution: float | None,
     bounds: tuple[float, float, float, float] | None,
 ) -> Grid:
+    """Return the grid that the options of :func:`backscatter` mean.
+
+    Raises
+    ------
+    ConfigError
+        if they contradict each other.
+    """
     if (grid is not None) == (epsg is not None) and grid is not None:
         raise _conflict("either a tile or an EPSG code", "both")
     if epsg is not None:

@@ -34,13 +34,44 @@ PROVIDERS: Mapping[str, str] = {
 """``module:Class`` by provider; the class takes the settings."""
 
 
+SERVICES: Mapping[str, tuple[str, ...]] = {
+    "cdse": ("stac", "odata", "download", "token", "s3"),
+    "asf": ("", "orbits", "login", "s3"),
+    "asf-orbits": ("s3",),
+    "earthdata": ("cmr", "login"),
+}
+"""Services of providers that have several, by the head of the names of their endpoints."""
+
+
+def check_endpoints(endpoints: Mapping[str, str]) -> None:
+    """Refuse a name that no provider listens to: a slip would reach the real service.
+
+    Raises
+    ------
+    ConfigError
+        naming the endpoint.
+    """
+    for name in endpoints:
+        head, _, service = name.partition(".")
+        known = SERVICES.get(head)
+        if (head in PROVIDERS or known) and (known is None or service in known):
+            continue
+        names = [f"{head}.{s}".rstrip(".") for s in known or ()]
+        raise ConfigError(
+            where=f"endpoint {name}",
+            expected=f"one of {', '.join(names)}" if names else "a provider's name before the dot",
+            found="a name that no provider listens to",
+            fix="see docs/sources.md for the names",
+        )
+
+
 def open_source(provider: str, settings: Settings) -> Source:
     """Return the source of a provider.
 
     Raises
     ------
     ConfigError
-        if there is no provider of that name.
+        if there is no provider of that name, or an endpoint that nobody listens to.
     ToolMissingError
         if the package of its client is not installed.
     """
@@ -51,6 +82,7 @@ def open_source(provider: str, settings: Settings) -> Source:
             found=repr(provider),
             fix="choose a provider of the list",
         )
+    check_endpoints(settings.endpoints)
     module, name = PROVIDERS[provider].split(":")
     try:
         make = getattr(import_module(module), name)
