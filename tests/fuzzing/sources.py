@@ -58,7 +58,7 @@ def archives() -> Iterator[Target]:
     for member in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
         content = _packed(member)
         yield f"{member}.zip", content, on_disk(folder() / "p.zip", unpack)
-    for mode in ("w", "w:gz"):
+    for mode in ("w", "w:gz", "w:xz"):
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode=mode) as archive:
             for name in ("a_B4.TIF", "a_MTL.txt"):

@@ -1,8 +1,11 @@
 """Archives from outside: hostile ones are refused in one sentence, good ones unpacked whole."""
 
 import hashlib
+import io
+import random
 import stat
 import struct
+import tarfile
 import zipfile
 
 import pytest
@@ -10,6 +13,7 @@ import pytest
 from skymend.core.errors import ProductError
 from skymend.sources import archives
 from skymend.sources.archive_rules import UnpackLimits
+from skymend.sources.tarballs import untar
 
 DATA = bytes(range(256)) * 40
 
@@ -214,3 +218,32 @@ def test_a_real_sentinel_1_archive(shared_data, tmp_path):
     archives.extract(path, tmp_path, ["*/annotation/*.xml", "*/manifest.safe"])
     folder = next(tmp_path.glob("*.SAFE"))
     assert archives.verify_safe(folder, partial=True) >= 6
+
+
+def test_a_zip_of_an_unknown_version_is_refused(tmp_path):
+    path = write(tmp_path / "a.zip", [("a", DATA)])
+    content = bytearray(path.read_bytes())
+    content[content.rfind(b"PK\x01\x02") + 6] = 99
+    path.write_bytes(content)
+    refused(path, "a zip archive, found zip file version")
+
+
+@pytest.mark.parametrize("form", ["gz", "bz2", "xz"])
+def test_a_compressed_tar_with_a_flipped_bit_is_refused(tmp_path, form):
+    """A tar has no checksum of its members; that of the compression stands at its very end."""
+    dice = random.Random(7)
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode=f"w:{form}") as archive:
+        info = tarfile.TarInfo("a_B4.TIF")
+        info.size = 200_000
+        archive.addfile(info, io.BytesIO(dice.randbytes(info.size)))
+    path = tmp_path / "a.tar"
+    path.write_bytes(packed.getvalue())
+    assert [p.stat().st_size for p in untar(path, tmp_path / "whole")] == [info.size]
+    for place in (300, 50_000, 150_000):
+        content = bytearray(packed.getvalue())
+        content[place] ^= 4
+        path.write_bytes(content)
+        with pytest.raises(ProductError, match="a whole tar archive"):
+            untar(path, tmp_path / "out")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tar", "whole"]

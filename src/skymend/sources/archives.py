@@ -168,7 +168,10 @@ def _name(checksum: Element) -> str:
 def _opened(archive: Path) -> Iterator[ZipFile]:
     try:
         source = ZipFile(archive)
-    except (BadZipFile, LargeZipFile, ValueError, OSError, struct.error) as error:
+    except (
+        *(BadZipFile, LargeZipFile, NotImplementedError),
+        *(ValueError, OSError, struct.error),
+    ) as error:
         raise bad(archive, "a zip archive", str(error) or type(error).__name__) from None
     with source:
         yield source

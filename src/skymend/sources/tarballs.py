@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import re
 import shutil
 import tarfile
 import tempfile
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from skymend.core.files import store_errors
 
 MOST_BYTES = 16 * 2**30
 MOST_MEMBERS = 1000
+_BLOCK = 2**20
 
 _NAME = re.compile(r"(?:\./)?[A-Za-z0-9][\w.+-]{0,200}")
 
@@ -34,9 +37,12 @@ def untar(archive: Path, folder: Path) -> tuple[Path, ...]:
             with tarfile.open(archive, "r:*") as tar:
                 for member in _judged(archive, tar):
                     tar.extract(member, beside, filter="data")
+                _read_on(archive, tar)
             shutil.rmtree(folder, ignore_errors=True)
             os.replace(beside, folder)
-        except (tarfile.TarError, EOFError) as error:
+        except (tarfile.TarError, EOFError, zlib.error, lzma.LZMAError, OSError) as error:
+            if isinstance(error, OSError) and error.errno is not None:
+                raise  # the disk, not the archive
             raise _refused(archive, "a whole tar archive", type(error).__name__) from error
         finally:
             shutil.rmtree(beside, ignore_errors=True)
@@ -52,6 +58,15 @@ def _judged(archive: Path, tar: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
         if not member.isreg() or not _NAME.fullmatch(member.name):
             raise _refused(archive, "plain files without folders", repr(member.name[:80]))
         yield member
+
+
+def _read_on(archive: Path, tar: tarfile.TarFile) -> None:
+    """Read what follows the last member: at its end stands the checksum of the compression."""
+    stream, total = tar.fileobj, 0
+    while stream is not None and (block := stream.read(_BLOCK)):
+        total += len(block)
+        if total > MOST_BYTES:
+            raise _refused(archive, f"at most {MOST_BYTES} bytes", "more")
 
 
 def _refused(archive: Path, expected: str, found: str) -> ProductError:
