@@ -91,8 +91,7 @@ def landsat() -> Iterator[Target]:
     def read(path: Path) -> None:
         found = Metadata.of(path.parent)
         _ = found.time
-        for level in (1, 2):
-            found.number("REFLECTANCE_MULT_BAND_4", level=level)
+        found.number("REFLECTANCE_MULT_BAND_4", level=1 if "_L1TP_" in path.name else 2)
         found.number("SUN_ELEVATION")
 
     for name, content in _landsat_files():
@@ -125,6 +124,8 @@ def _landsat_files() -> Iterator[tuple[str, bytes]]:
 
 def stac() -> Iterator[Target]:
     """STAC items on disk."""
+    import rasterio
+
     from skymend.products import stac as reader
     from skymend.products.stac_item import Item
 
@@ -137,8 +138,11 @@ def stac() -> Iterator[Target]:
             item.grid_of(name)
             item.has(name)
             if name.startswith("B"):
-                reader.reflectance_decoding(item, name, path)
+                reader.reflectance_decoding(item, name, image)
 
+    image = folder() / "image.tif"
+    with rasterio.open(image, "w", "GTiff", 8, 8, 1, dtype="uint16") as dataset:
+        dataset.scales = (1e-4,)
     for path in _stac_items():
         home = folder()
         yield path.name, path.read_bytes(), on_disk(home / path.name, read)
@@ -158,7 +162,7 @@ def _stac_items() -> Iterator[Path]:
     yield stac_item(home, "radar", "2022-06-15T10:50:31Z", channels, **orbit)
     yield from sorted((SHARED / "stac-items-odc").glob("S2*.json"))
     for collection in ("sentinel-1-grd", "sentinel-2-l2a"):
-        yield from sorted((SHARED / "belgium-2023-stac" / collection).rglob("*.json"))[-1:]
+        yield from sorted((SHARED / "belgium-2023-stac" / collection).rglob("*/*.json"))[-1:]
 
 
 TARGETS = {

@@ -230,3 +230,17 @@ def test_versions_are_compared_across_providers():
         harmonise(planet, "sentinel-2-l2a", "planetary-computer", where="w"),
     ]
     assert [i.properties["skymend:provider"] for i in newest(items).kept] == ["earth-search"]
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "S2B_MSIL2A_20230405T103629_N0509_R008_T31TFL_20220015T170000",
+        "S1A_IW_GRDH_1SDV_20209908T182643_20200708T182708_033367_03DDAA_9550",
+        "LC08_L2SP_198030_20229915_20220616_02_T1",
+    ],
+)
+def test_a_name_with_an_impossible_date_states_nothing(name):
+    assert facts_of_name(name) == {}
+    item = harmonise(feature(**{"s2:product_uri": name}), "c", "p", where="w")
+    assert item.properties["title"] == name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -240,3 +241,10 @@ def test_an_unknown_provider_of_orbits_is_refused(tmp_path):
     settings = Settings(credentials=Credentials({}, {}, Path("none")), cache=tmp_path)
     with pytest.raises(ConfigError, match="cdse, asf"):
         orbits.find(SCENE, settings, ["esa"])
+
+
+def test_names_with_impossible_dates_are_no_orbits_and_no_scenes():
+    made = "S1A_OPER_AUX_POEORB_OPOD_20201326T120000_V20200505T225942_20200507T005942.EOF"
+    assert OrbitFile.parse(made) is None
+    with pytest.raises(ConfigError, match="the name of a Sentinel-1 product"):
+        Scene.of_name(re.sub(r"_2\d{7}T", "_20201399T", PASS))

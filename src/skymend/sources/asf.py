@@ -259,7 +259,11 @@ def _orbit(found: aws.Object, collection: str, period: Period | None) -> pystac.
 
 
 def _moment(stamp: str) -> datetime:
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        where = f"{Asf.name}: the name of an orbit file"
+        raise malformed(where, "a time of the calendar", repr(stamp)) from None
 
 
 def _unaccepted(error: AccessError) -> AccessError:

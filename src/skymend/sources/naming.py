@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -47,12 +48,16 @@ def platform_name(text: str) -> str:
 
 
 def facts_of_name(name: str) -> dict[str, Any]:
-    """Return the STAC properties that a product's name states; none for an unknown kind."""
+    """Return the STAC properties that a product's name states.
+
+    None for an unknown kind, and for a name with a date that no calendar has.
+    """
     stem = _stem(name)
     for read in (_sentinel2, _sentinel1, _landsat, _theia):
-        facts = read(stem)
-        if facts:
-            return facts
+        with suppress(ValueError):
+            facts = read(stem)
+            if facts:
+                return facts
     return {}
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -68,14 +69,15 @@ class Scene:
             if it is none.
         """
         match = _SCENE.fullmatch(name)
-        if match is None:
-            raise ConfigError(
-                where="scene",
-                expected="the name of a Sentinel-1 product, such as S1A_IW_GRDH_1SDV_...",
-                found=repr(name[:80]),
-                fix="give the name of the SAFE folder",
-            )
-        return cls(match[1], _time(match[2]), _time(match[3]))
+        with suppress(ValueError):
+            if match is not None:
+                return cls(match[1], _time(match[2]), _time(match[3]))
+        raise ConfigError(
+            where="scene",
+            expected="the name of a Sentinel-1 product, such as S1A_IW_GRDH_1SDV_...",
+            found=repr(name[:80]),
+            fix="give the name of the SAFE folder",
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,10 @@ class OrbitFile:
         match = _NAME.fullmatch(name)
         if match is None:
             return None
-        times = (_time(match[3]), _time(match[4]), _time(match[5]))
+        try:
+            times = (_time(match[3]), _time(match[4]), _time(match[5]))
+        except ValueError:
+            return None
         kind: Kind = "AUX_POEORB" if match[2] == "AUX_POEORB" else "AUX_RESORB"
         return cls(f"{name.removesuffix('.EOF')}.EOF", match[1], kind, *times)
 

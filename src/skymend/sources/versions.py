@@ -291,7 +291,11 @@ def _stated(item: pystac.Item, key: str) -> datetime | None:
 
 
 def _time(stamp: str) -> datetime:
-    return datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    try:
+        return datetime.strptime(stamp, "%Y%m%dT%H%M%S").replace(tzinfo=UTC)
+    except ValueError:
+        where = f"the name of a product with {stamp}"
+        raise malformed(where, "a time of the calendar", repr(stamp)) from None
 
 
 def _numbers(version: object) -> tuple[int, ...]:
