@@ -242,6 +242,25 @@ def test_damaged_and_huge_files_are_refused(tmp_path):
         Area.read(tmp_path / "a.kml")
 
 
+def test_a_shapefile_may_hold_null_shapes(tmp_path):
+    import shapefile
+
+    with shapefile.Writer(str(tmp_path / "a.shp"), shapefile.POLYGON) as writer:
+        writer.field("n", "N")
+        writer.null()
+        writer.record(1)
+        writer.poly([[(0, 0), (0, 1), (1, 1), (0, 0)]])
+        writer.record(2)
+    assert Area.read(tmp_path / "a.shp").shape.area == pytest.approx(0.5)
+
+    with shapefile.Writer(str(tmp_path / "none.shp"), shapefile.POLYGON) as writer:
+        writer.field("n", "N")
+        writer.null()
+        writer.record(1)
+    with pytest.raises(ConfigError, match="at least one polygon"):
+        Area.read(tmp_path / "none.shp")
+
+
 @pytest.mark.parametrize(("part", "place"), [("shp", 108), ("dbf", 43)])
 def test_a_shapefile_of_unknown_kinds_is_refused(tmp_path, part, place):
     import shapefile

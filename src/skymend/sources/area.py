@@ -213,13 +213,19 @@ def _wkt(text: str, where: str) -> BaseGeometry:
 
 
 def _shapefile(path: Path) -> list[BaseGeometry]:
+    """Read the shapes of a Shapefile in degrees; null shapes, which the format allows, are none."""
     import shapefile
 
     try:
         with warnings.catch_warnings(action="error"), shapefile.Reader(str(path)) as reader:
-            found = [record.__geo_interface__ for record in reader.iterShapes()]
+            found = [
+                record.__geo_interface__
+                for record in reader.iterShapes()
+                if record.shapeType != shapefile.NULL
+            ]
     except (
-        *(shapefile.ShapefileException, struct.error, Warning, OSError, EOFError, MemoryError),
+        *(shapefile.ShapefileException, shapefile.GeoJSON_Error, shapefile.RingSamplingError),
+        *(struct.error, Warning, OSError, EOFError, MemoryError, RuntimeError),
         *(ValueError, TypeError, LookupError, ArithmeticError, AttributeError, AssertionError),
     ) as error:
         raise _unreadable(str(path), f"a damaged Shapefile ({type(error).__name__})") from error
