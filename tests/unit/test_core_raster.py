@@ -1,6 +1,7 @@
 """Rasters against rasterio, and broken files against their sentences."""
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,6 +64,16 @@ def test_windows_written_one_by_one_give_the_same_bytes(tmp_path):
             writer.write(values[(slice(None), *window.slices)], window)
     assert (tmp_path / "a.tif").read_bytes() == (tmp_path / "b.tif").read_bytes()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "b.tif"]
+
+
+def test_gdal_starts_no_threads_of_its_own(tmp_path, monkeypatch):
+    """Its pool, which lives on once started, can lock up under several waiting threads."""
+    monkeypatch.setenv("GDAL_NUM_THREADS", "2")
+    grid = Grid(GRID.crs, GRID.transform, (1200, 1200))
+    values = np.random.default_rng(1).random((2, 1200, 1200), dtype=np.float32)
+    before = len(list(Path("/proc/self/task").iterdir()))
+    cog.write_cog(tmp_path / "a.tif", values, grid, ["a", "b"], BACKSCATTER)
+    assert len(list(Path("/proc/self/task").iterdir())) == before
 
 
 def test_a_failed_write_leaves_no_final_file(tmp_path):

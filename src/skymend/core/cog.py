@@ -34,7 +34,6 @@ class CogWriter:
     path : final file; it appears only when :meth:`finish` succeeds.
     grid, bands, encoding : what is written.
     work : the tiled work file; kept on failure so that a later run can go on from it.
-    threads : that compress the COG; the bytes do not depend on it.
     """
 
     def __init__(
@@ -45,9 +44,7 @@ class CogWriter:
         encoding: Encoding,
         *,
         work: Path | None = None,
-        threads: int = 1,
     ) -> None:
-        self.threads = threads
         self.path = path
         self.grid = grid
         self.bands = tuple(bands)
@@ -97,9 +94,13 @@ class CogWriter:
                 raise _write_error(self.work, error) from error
 
     def finish(self) -> None:
-        """Turn the complete work file into a COG and remove it."""
+        """Turn the complete work file into a COG and remove it.
+
+        It takes one thread: GDAL's own pool can lock up when two threads of a process, or several
+        bands, wait for it (GDAL issue 15003). Whoever has several writers finishes them at once.
+        """
         self.close()
-        _finish_cog(self.work, self.path, self.encoding, self.threads)
+        _finish_cog(self.work, self.path, self.encoding)
         self.work.unlink()
 
     def _open(self) -> DatasetWriter:
@@ -158,7 +159,7 @@ def write_cog(
             writer.write_stored(values.astype(encoding.dtype, copy=False), window)
 
 
-def _finish_cog(work: Path, path: Path, encoding: Encoding, threads: int) -> None:
+def _finish_cog(work: Path, path: Path, encoding: Encoding) -> None:
     import rasterio.shutil
     from rasterio.errors import RasterioError
 
@@ -174,7 +175,7 @@ def _finish_cog(work: Path, path: Path, encoding: Encoding, threads: int) -> Non
                 COMPRESS="ZSTD",
                 LEVEL="1",
                 PREDICTOR=predictor,
-                NUM_THREADS=str(threads),
+                NUM_THREADS="1",
                 # Averaging around nodata takes seven times as long as the rest of a full tile.
                 OVERVIEW_RESAMPLING="NEAREST",
                 BIGTIFF="IF_SAFER",

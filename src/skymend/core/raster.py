@@ -69,15 +69,15 @@ class RasterInfo:
 
 
 @contextmanager
-def gdal_env(threads: int = 1) -> Iterator[None]:
-    """GDAL settings of skymend: bounded threads and cache, no directory scans, no side-cars.
+def gdal_env() -> Iterator[None]:
+    """GDAL settings of skymend: no threads of its own, bounded cache, no scans, no side-cars.
 
     The ``HTTP`` ones matter for rasters of a store on S3 only.
     """
     import rasterio
 
     with rasterio.Env(
-        GDAL_NUM_THREADS=str(threads),
+        GDAL_NUM_THREADS="1",
         GDAL_CACHEMAX=256,
         GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR",
         GDAL_PAM_ENABLED="NO",

@@ -97,7 +97,7 @@ class EmbeddedEngine:
     ) -> tuple[BackscatterScene, float]:
         chain, grid = recipe.chain, recipe.grid
         scene = BackscatterScene(out / "backscatter.tif", out / "incidence.tif", out / "state.tif")
-        writers = _writers(scene, grid, polarisations, chain, work, cpus)
+        writers = _writers(scene, grid, polarisations, chain, work)
         valid = 0
         try:
             for window, block in _in_order(recipe, _windows(grid, self.block), cpus):
@@ -189,7 +189,6 @@ def _writers(
     polarisations: Sequence[str],
     chain: Chain,
     work: Path,
-    cpus: int,
 ) -> tuple[CogWriter, CogWriter, CogWriter]:
     work.mkdir(parents=True, exist_ok=True)
     encoding = _BACKSCATTER_DB if chain.decibel else BACKSCATTER
@@ -197,7 +196,7 @@ def _writers(
     def writer(path: Path, bands: Sequence[str], how: Encoding) -> CogWriter:
         place = work / f"{path.stem}.work.tif"
         place.unlink(missing_ok=True)
-        return CogWriter(path, grid, bands, how, work=place, threads=cpus)
+        return CogWriter(path, grid, bands, how, work=place)
 
     assert scene.incidence is not None and scene.state is not None  # noqa: PT018 - for the checker
     return (
