@@ -1,7 +1,9 @@
 """Rasters against rasterio, and broken files against their sentences."""
 
+import os
+import subprocess
+import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -66,14 +68,28 @@ def test_windows_written_one_by_one_give_the_same_bytes(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["a.tif", "b.tif"]
 
 
-def test_gdal_starts_no_threads_of_its_own(tmp_path, monkeypatch):
+_COUNT_THREADS = """
+import os, sys
+from pathlib import Path
+import numpy as np
+from skymend.core import cog
+from skymend.core.encoding import BACKSCATTER
+from skymend.core.grid import Grid
+
+grid = Grid.from_mgrs("31TCJ")
+grid = Grid(grid.crs, grid.transform, (1200, 1200))
+values = np.random.default_rng(1).random((2, 1200, 1200), dtype=np.float32)
+before = len(os.listdir("/proc/self/task"))
+cog.write_cog(Path(sys.argv[1]), values, grid, ["a", "b"], BACKSCATTER)
+raise SystemExit(len(os.listdir("/proc/self/task")) - before)
+"""
+
+
+def test_gdal_starts_no_threads_of_its_own(tmp_path):
     """Its pool, which lives on once started, can lock up under several waiting threads."""
-    monkeypatch.setenv("GDAL_NUM_THREADS", "2")
-    grid = Grid(GRID.crs, GRID.transform, (1200, 1200))
-    values = np.random.default_rng(1).random((2, 1200, 1200), dtype=np.float32)
-    before = len(list(Path("/proc/self/task").iterdir()))
-    cog.write_cog(tmp_path / "a.tif", values, grid, ["a", "b"], BACKSCATTER)
-    assert len(list(Path("/proc/self/task").iterdir())) == before
+    command = [sys.executable, "-c", _COUNT_THREADS, str(tmp_path / "a.tif")]
+    environment = {**os.environ, "GDAL_NUM_THREADS": "2"}
+    assert subprocess.run(command, env=environment, check=False).returncode == 0
 
 
 def test_a_failed_write_leaves_no_final_file(tmp_path):
