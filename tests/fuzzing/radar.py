@@ -1,13 +1,12 @@
 """Sentinel-1 products, orbit files, and what SNAP writes."""
 
 import functools
-import io
 import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.fuzzing import SHARED, Parser, Target, folder, on_disk
+from tests.fuzzing import SHARED, Parser, Target, folder, on_disk, packed
 
 
 @functools.cache
@@ -72,13 +71,10 @@ def zips() -> Iterator[Target]:
         product.calibration("VV")
 
     product = made()
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
-        for file in sorted(product.rglob("*")):
-            if file.suffix in {".xml", ".safe"}:
-                archive.write(file, file.relative_to(product.parent))
+    files = [f for f in sorted(product.rglob("*")) if f.suffix in {".xml", ".safe"}]
+    archive = packed({str(f.relative_to(product.parent)): f.read_bytes() for f in files})
     path = folder() / f"{product.name.removesuffix('.SAFE')}.zip"
-    yield path.name, packed.getvalue(), on_disk(path, read)
+    yield path.name, archive, on_disk(path, read)
 
 
 def orbits() -> Iterator[Target]:
@@ -162,6 +158,8 @@ def _dimap(home: Path, grid: object) -> Path:
     write_tif(
         home / "target.data" / "Gamma0_VV.img", np.ones((8, 9), np.float32), grid, driver="ENVI"
     )
+    header = home / "target.data" / "Gamma0_VV.hdr"
+    header.write_text(header.read_text().replace(str(home), "home"))
     document = home / "target.dim"
     document.write_text(
         '<Dimap_Document><Data_Access><Data_File><DATA_FILE_PATH href="target.data/Gamma0_VV.hdr"/>'

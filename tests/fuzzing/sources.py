@@ -7,7 +7,7 @@ import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.fuzzing import SHARED, Parser, Target, folder, on_disk
+from tests.fuzzing import SHARED, Parser, Target, folder, on_disk, packed
 from tests.fuzzing.optical import made
 
 
@@ -59,31 +59,36 @@ def archives() -> Iterator[Target]:
         content = _packed(member)
         yield f"{member}.zip", content, on_disk(folder() / "p.zip", unpack)
     for mode in ("w", "w:gz", "w:xz"):
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode=mode) as archive:
-            for name in ("a_B4.TIF", "a_MTL.txt"):
-                info = tarfile.TarInfo(name)
-                info.size = 700
-                archive.addfile(info, io.BytesIO(b"x" * 700))
-        yield f"tar {mode}", packed.getvalue(), on_disk(folder() / "p.tar", unpack_tar)
+        yield f"tar {mode}", _tar(mode), on_disk(folder() / "p.tar", unpack_tar)
+
+
+def _tar(mode: str) -> bytes:
+    import gzip
+    import lzma
+
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as archive:
+        for name in ("a_B4.TIF", "a_MTL.txt"):
+            info = tarfile.TarInfo(name)
+            info.size = 700
+            archive.addfile(info, io.BytesIO(b"x" * 700))
+    plain = target.getvalue()
+    return {"w": plain, "w:gz": gzip.compress(plain, mtime=0), "w:xz": lzma.compress(plain)}[mode]
 
 
 def _packed(method: int) -> bytes:
     import hashlib
 
-    packed = io.BytesIO()
-    with zipfile.ZipFile(packed, "w", method) as archive:
-        listed = ""
-        for name in ("MTD_MSIL2A.xml", "GRANULE/a/IMG_DATA/R10m/T_B04_10m.jp2"):
-            content = name.encode() * 30
-            archive.writestr(f"P.SAFE/{name}", content)
-            listed += (
-                f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{name}"/>'
-                f'<checksum checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum>'
-                "</byteStream></dataObject>"
-            )
-        archive.writestr("P.SAFE/manifest.safe", f"<XFDU>{listed}</XFDU>")
-    return packed.getvalue()
+    members, listed = {}, ""
+    for name in ("MTD_MSIL2A.xml", "GRANULE/a/IMG_DATA/R10m/T_B04_10m.jp2"):
+        content = members[f"P.SAFE/{name}"] = name.encode() * 30
+        listed += (
+            f'<dataObject><byteStream size="{len(content)}"><fileLocation href="./{name}"/>'
+            f'<checksum checksumName="MD5">{hashlib.md5(content).hexdigest()}</checksum>'
+            "</byteStream></dataObject>"
+        )
+    members["P.SAFE/manifest.safe"] = f"<XFDU>{listed}</XFDU>".encode()
+    return packed(members, method)
 
 
 def areas() -> Iterator[Target]:
@@ -120,6 +125,9 @@ def areas() -> Iterator[Target]:
         writer.record(1)
     from pyproj import CRS
 
+    table = bytearray((home / "a.dbf").read_bytes())
+    table[1:4] = b"\x7a\x06\x0f"  # the day it was written
+    (home / "a.dbf").write_bytes(table)
     (home / "a.prj").write_text(CRS.from_epsg(32631).to_wkt("WKT1_ESRI"))
     for suffix in (".shp", ".shx", ".dbf", ".prj"):
         yield f"a{suffix}", (home / f"a{suffix}").read_bytes(), _part(home, suffix, read)
