@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
@@ -12,8 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from skymend.core.encoding import ByteArray, FloatArray
-from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
+from skymend.core.lazy import look_up
 from skymend.products.protocols import OpticalProduct
 from skymend.products.toa import TopOfAtmosphere
 
@@ -97,13 +96,6 @@ def open_masker(name: str) -> CloudMasker:
     ConfigError
         if there is none of that name.
     """
-    if name not in _MASKERS:
-        raise ConfigError(
-            where="mask.engine",
-            expected=f"one of {', '.join(MASKERS)}",
-            found=repr(name),
-            fix="choose one of them",
-        )
-    module, _, attribute = _MASKERS[name].partition(":")
-    masker: CloudMasker = getattr(import_module(module), attribute)()
+    fix = "choose one of them"
+    masker: CloudMasker = look_up(_MASKERS, name, where="mask.engine", fix=fix)()
     return masker

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-
-from skymend.core.errors import ConfigError
+from skymend.core.lazy import look_up
 from skymend.sar.engine import SarEngine
 
 ENGINES: dict[str, str] = {
@@ -24,13 +22,6 @@ def open_engine(name: str) -> SarEngine:
     ConfigError
         if there is none of that name.
     """
-    if name not in ENGINES:
-        raise ConfigError(
-            where="engine",
-            expected=f"one of {', '.join(ENGINES)}",
-            found=repr(name),
-            fix="choose another engine; embedded needs no other install",
-        )
-    module, _, class_name = ENGINES[name].partition(":")
-    engine: SarEngine = getattr(import_module(module), class_name)()
+    fix = "choose another engine; embedded needs no other install"
+    engine: SarEngine = look_up(ENGINES, name, where="engine", fix=fix)()
     return engine

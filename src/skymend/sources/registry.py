@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from importlib import import_module
 from typing import cast
 
 from skymend.core.errors import ConfigError, ToolMissingError
+from skymend.core.lazy import look_up
 from skymend.sources.protocol import Settings, Source
 
 PROVIDERS: Mapping[str, str] = {
@@ -75,17 +75,8 @@ def open_source(provider: str, settings: Settings) -> Source:
     ToolMissingError
         if the package of its client is not installed.
     """
-    if provider not in PROVIDERS:
-        raise ConfigError(
-            where="provider",
-            expected=f"one of {', '.join(sorted(PROVIDERS))}",
-            found=repr(provider),
-            fix="choose a provider of the list",
-        )
-    check_endpoints(settings.endpoints)
-    module, name = PROVIDERS[provider].split(":")
     try:
-        make = getattr(import_module(module), name)
+        make = look_up(PROVIDERS, provider, where="provider", fix="choose a provider of the list")
     except ModuleNotFoundError as error:
         raise ToolMissingError(
             where=f"provider {provider}",
@@ -93,4 +84,5 @@ def open_source(provider: str, settings: Settings) -> Source:
             found=f"no module {error.name}",
             fix=f"install it, for example: pip install {error.name}",
         ) from error
+    check_endpoints(settings.endpoints)
     return cast("Source", make(settings))
