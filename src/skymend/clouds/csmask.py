@@ -69,7 +69,7 @@ class CsmaskMasker:
                 found=f"none of {', '.join(missing)}",
                 fix="give the whole product, or choose another mask engine",
             )
-        values, grid, is_toa = read_any(product, bands, resolution_m)
+        values, grid, is_toa = read_any(product, bands, resolution_m, cpus=cpus)
         labels, cloud = classify(values, is_toa=is_toa, cpus=cpus)
         level = "l1c" if is_toa else "l2a"
         return Mask(labels, np.zeros(grid.shape, bool), cloud, grid, {"network": f"6b_{level}"})

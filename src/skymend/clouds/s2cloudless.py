@@ -69,7 +69,7 @@ class S2CloudlessMasker:
 
         toa = require_toa(product, self.name, BANDS)
         grid = toa.grid(resolution_m)
-        values = read_bands(toa, BANDS, grid)
+        values = read_bands(toa, BANDS, grid, cpus=cpus)
         probability = probabilities(values, cpus=cpus)
         average, dilate = (round(m / resolution_m) for m in (self.average_m, self.dilate_m))
         cloud = cloud_mask(probability, self.threshold, average, dilate)

@@ -10,7 +10,7 @@ from skymend.clouds.masker import Maskable
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
-from skymend.products.strips import strips
+from skymend.products.planes import read_planes
 from skymend.products.toa import ToaOptical, TopOfAtmosphere
 
 
@@ -41,17 +41,13 @@ def require_toa(product: Maskable, engine: str, bands: Sequence[str]) -> TopOfAt
     )
 
 
-def read_bands(product: Maskable, bands: Sequence[str], grid: Grid) -> FloatArray:
-    """Read bands by strips: (bands, rows, columns) float32, NaN where nodata."""
-    values = np.empty((len(bands), *grid.shape), np.float32)
-    for window, part in strips(grid):
-        for index, band in enumerate(bands):
-            values[(index, *window.slices)] = product.read((band,), part)[0]
-    return values
+def read_bands(product: Maskable, bands: Sequence[str], grid: Grid, *, cpus: int = 1) -> FloatArray:
+    """Read bands by blocks: (bands, rows, columns) float32, NaN where nodata."""
+    return read_planes(product, bands, grid, lambda values: values, np.float32, cpus=cpus)
 
 
 def read_any(
-    product: Maskable, bands: Sequence[str], resolution_m: float
+    product: Maskable, bands: Sequence[str], resolution_m: float, *, cpus: int = 1
 ) -> tuple[FloatArray, Grid, bool]:
     """Read bands of a product of either level.
 
@@ -63,4 +59,4 @@ def read_any(
     toa = product.product if isinstance(product, ToaOptical) else product
     is_toa = callable(toa.grid)
     grid = toa.grid(resolution_m) if callable(toa.grid) else toa.grid.at_resolution(resolution_m)
-    return read_bands(toa, bands, grid), grid, is_toa
+    return read_bands(toa, bands, grid, cpus=cpus), grid, is_toa

@@ -211,7 +211,8 @@ def _read_mean(path: Path, source: Grid, grid: Grid, decoding: Decoding) -> Floa
     blocks = values.reshape(rows, ratio, columns, ratio)
     valid = np.isfinite(blocks)
     count = valid.sum(axis=(1, 3))
-    total = np.where(valid, blocks, 0).sum(axis=(1, 3), dtype=np.float64)
+    blocks[~valid] = 0
+    total = blocks.sum(axis=(1, 3), dtype=np.float64)
     mean = np.full(grid.shape, np.nan, np.float32)
     np.divide(total, count, out=mean, where=2 * count >= ratio**2, casting="unsafe")
     return mean

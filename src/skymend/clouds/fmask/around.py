@@ -47,7 +47,7 @@ def mask_around(
     ProductError
         if the product lacks a band of the shadow search.
     """
-    scene = read_scene(product, grid, dem)
+    scene = read_scene(product, grid, dem, cpus=cpus)
     if scene is None:
         return empty_mask(grid)
     scene = normalise_cirrus(scene)

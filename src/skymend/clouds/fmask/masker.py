@@ -41,7 +41,7 @@ class FmaskMasker:
         """
         source = as_toa(product)
         grid = source.grid(resolution_m)
-        scene = read_scene(source, grid, dem)
+        scene = read_scene(source, grid, dem, cpus=cpus)
         if scene is None:
             return empty_mask(grid)
         return run_fmask(scene, self.options, cpus=cpus)

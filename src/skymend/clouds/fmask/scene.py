@@ -13,7 +13,7 @@ from skymend.core.encoding import REFLECTANCE, FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
 from skymend.products.dem import read_dem
-from skymend.products.strips import strips
+from skymend.products.planes import read_planes
 from skymend.products.toa import Angles, Sensor, TopOfAtmosphere
 
 ShortArray = npt.NDArray[np.int16]
@@ -104,10 +104,16 @@ def absent() -> ShortArray:
     return np.full((1, 1), NODATA, np.int16)
 
 
-def read_scene(product: TopOfAtmosphere, grid: Grid, dem: Path | None) -> Scene | None:
+def read_scene(
+    product: TopOfAtmosphere, grid: Grid, dem: Path | None, *, cpus: int = 1
+) -> Scene | None:
     """Read what Fmask needs.
 
-    The first band that turns out empty ends the reading.
+    If the first band turns out empty, the others are not read.
+
+    Parameters
+    ----------
+    cpus : threads that decode.
 
     Returns
     -------
@@ -120,12 +126,11 @@ def read_scene(product: TopOfAtmosphere, grid: Grid, dem: Path | None) -> Scene 
     """
     names = bands_for(product.sensor)
     _require(product, [names[role] for role in ROLES])
-    planes = {}
-    for role, band in names.items():
-        if band in product.bands:
-            planes[role] = _read(product, band, grid)
-            if role == ROLES[0] and not (planes[role] != NODATA).any():
-                return None
+    planes = _read(product, {ROLES[0]: names[ROLES[0]]}, grid, cpus)
+    if not (planes[ROLES[0]] != NODATA).any():
+        return None
+    others = {r: b for r, b in names.items() if b in product.bands and r not in planes}
+    planes |= _read(product, others, grid, cpus)
     temperature = product.brightness_temperature(grid)
     coarse = grid.at_resolution(max(grid.resolution, 1000.0))
     return Scene(
@@ -157,12 +162,12 @@ def to_celsius(kelvin: FloatArray) -> ShortArray:
     return limited.astype(np.int16)
 
 
-def _read(product: TopOfAtmosphere, band: str, grid: Grid) -> ShortArray:
-    """Read one band by strips, so that it never stands whole in float32."""
-    plane = np.empty(grid.shape, np.int16)
-    for window, part in strips(grid):
-        plane[window.slices] = to_short(product.read((band,), part)[0])
-    return plane
+def _read(
+    product: TopOfAtmosphere, bands: dict[str, str], grid: Grid, cpus: int
+) -> dict[str, ShortArray]:
+    """Read bands by their role, in blocks, so that none ever stands whole in float32."""
+    planes = read_planes(product, tuple(bands.values()), grid, to_short, np.int16, cpus=cpus)
+    return dict(zip(bands, planes, strict=True))
 
 
 def _flat(angles: Angles) -> Angles:
