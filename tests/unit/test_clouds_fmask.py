@@ -11,6 +11,8 @@ from skymend.clouds.fmask.engine import Options, run_fmask
 from skymend.clouds.fmask.fill import LEVELS, fill
 from skymend.clouds.fmask.geometry import drift, mean_angles
 from skymend.clouds.fmask.parallax import displacement_index
+from skymend.clouds.fmask.potential import CLOUD_LIKE, VALID, WATER
+from skymend.clouds.fmask.probability import land_threshold, weights_of
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, absent, to_celsius, to_short
 from skymend.clouds.fmask.terrain import terrain_shadow
 from skymend.clouds.fmask.tidy import close_pinholes, drop_specks, grow, spare
@@ -86,20 +88,26 @@ def test_water(red, nir, answer):
     assert rules.is_water(red, nir) == answer
 
 
+# Blue, green, red, NIR, SWIR1.
 @pytest.mark.parametrize(
-    ("green", "nir", "swir1", "celsius", "answer"),
+    ("spectrum", "celsius", "answer"),
     [
-        (0.30, 0.30, 0.20, 0.0, True),  # NDSI 0.2
-        (0.30, 0.30, 0.23, 0.0, False),  # NDSI 0.13
-        (0.30, 0.30, 0.20, 3.8, False),
-        (0.30, 0.11, 0.20, 0.0, False),
-        (0.10, 0.30, 0.05, 0.0, False),
-        (0.30, 0.30, 0.20, -273.0, False),  # without a thermal band NDSI must exceed 0.4
-        (0.30, 0.30, 0.12, -273.0, True),
+        ((0.30, 0.30, 0.30, 0.30, 0.20), 0.0, True),  # NDSI 0.2
+        ((0.30, 0.30, 0.30, 0.30, 0.23), 0.0, False),  # NDSI 0.13
+        ((0.30, 0.30, 0.30, 0.30, 0.20), 3.8, False),  # warm
+        ((0.30, 0.30, 0.30, 0.11, 0.20), 0.0, False),  # dark in NIR
+        ((0.30, 0.10, 0.30, 0.30, 0.05), 0.0, False),  # dark in green
+        ((0.10, 0.20, 0.30, 0.30, 0.05), 0.0, True),  # whatever its colour, if it is cold
+        # Without a thermal band NDSI must exceed 0.4, and dim snow must be bluish.
+        ((0.31, 0.31, 0.31, 0.30, 0.20), -273.0, False),
+        ((0.31, 0.31, 0.31, 0.30, 0.12), -273.0, True),
+        ((0.20, 0.31, 0.31, 0.30, 0.12), -273.0, True),  # old snow in the sun
+        ((0.20, 0.20, 0.21, 0.20, 0.05), -273.0, True),  # snow in the shade
+        ((0.19, 0.22, 0.23, 0.28, 0.04), -273.0, False),  # shoals of 49JGM
     ],
 )
-def test_snow(green, nir, swir1, celsius, answer):
-    assert rules.is_snow(green, nir, swir1, celsius) == answer
+def test_snow(spectrum, celsius, answer):
+    assert rules.is_snow(*spectrum, celsius) == answer
 
 
 @pytest.mark.parametrize(
@@ -261,6 +269,26 @@ def test_one_cloud_and_its_shadow():
     # Dark ground that no cloud stands before is forest.
     assert (mask.labels[15:20, 2:8] == Label.CLEAR).all()
     assert mask.facts["median_height_m"] == pytest.approx(600, abs=60)
+
+
+def test_scarce_clear_land_cannot_raise_the_threshold():
+    """A veil over all of a scene: its thinnest parts are no clear land to compare with."""
+    percent = np.full((20, 50), 60, np.uint8)
+    flags = np.full(percent.shape, VALID | CLOUD_LIKE, np.uint8)
+    flags[:4], percent[:4] = VALID, 33
+    weights = weights_of("sentinel-2")
+    assert land_threshold(flags, percent, weights) == pytest.approx(35)
+    # A quarter of clear land is enough to believe it; water is no land.
+    flags[4] = VALID
+    percent[4] = 33
+    assert land_threshold(flags, percent, weights) == pytest.approx(53)
+    flags[4] = VALID | WATER
+    assert land_threshold(flags, percent, weights) == pytest.approx(35)
+    flags[5:17] = VALID | WATER
+    assert land_threshold(flags, percent, weights) == pytest.approx(53)
+    # Landsat's threshold, made of temperatures, stands.
+    flags[5:17] = VALID | CLOUD_LIKE
+    assert land_threshold(flags, percent, weights_of("landsat-8")) == pytest.approx(50.5)
 
 
 def test_sentinel_without_a_cirrus_band_still_runs():

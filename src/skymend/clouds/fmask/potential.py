@@ -93,6 +93,6 @@ def _flag(
                     flag |= DARK_WATER
             elif rules.is_built(nir, red, swir1):
                 flag |= BUILT
-            if rules.is_snow(green, nir, swir1, celsius):
+            if rules.is_snow(blue, green, red, nir, swir1, celsius):
                 flag |= SNOW
             flags[row, column] = flag

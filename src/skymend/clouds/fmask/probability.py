@@ -10,7 +10,7 @@ import numpy.typing as npt
 from numba import njit
 
 from skymend.clouds.fmask import rules
-from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, DARK_WATER, VALID, WATER
+from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, DARK_WATER, SNOW, VALID, WATER
 from skymend.clouds.fmask.scene import Bands, Scene
 from skymend.clouds.fmask.strips import over_strips, thinned
 from skymend.core.encoding import ByteArray
@@ -21,6 +21,13 @@ LOW, HIGH = 0.175, 0.825
 
 STEP = 100.0
 """Probabilities are kept as whole percent."""
+
+SCARCE = 0.25
+"""With a smaller share of clear land, what passes for it may be thin cloud itself."""
+
+USUAL = 0.15
+"""Probability of cloud over plants in clear air: haze in the middle of its range (0.5), times
+the greyness of an NDVI of 0.7 (0.3)."""
 
 NONE = 255
 """Stored where there is no data."""
@@ -40,15 +47,17 @@ class Weights:
     cirrus : weight of the cirrus probability.
     above_clear : a land pixel is cloud if its probability exceeds the upper quantile of clear
         land by this much.
+    usual : the most that this quantile counts for where clear land is scarce.
     """
 
     cirrus: float
     above_clear: float
+    usual: float
 
 
 def weights_of(sensor: Sensor) -> Weights:
     """Return the weights of a sensor."""
-    return Weights(0.5, 0.2) if sensor == "sentinel-2" else Weights(0.3, 0.175)
+    return Weights(0.5, 0.2, USUAL) if sensor == "sentinel-2" else Weights(0.3, 0.175, 1.0)
 
 
 class Clear(NamedTuple):
@@ -115,11 +124,16 @@ def cloud_probability(
 def land_threshold(flags: ByteArray, percent: ByteArray, weights: Weights) -> float:
     """Return the percentage above which land is cloud (eq. 17), from clear land without snow.
 
-    A scene that shows no clear land is judged by the margin alone.
+    A scene that shows no clear land is judged by the margin alone. Where a veil lies over a
+    whole scene its thinnest parts pass for clear land; such scarce land may lower the
+    threshold of evenly clear air but not raise it.
     """
     clear = (flags & CLEAR_LAND) == VALID
     counts = np.bincount(thinned(percent[clear]), minlength=256)
     level = _quantile(counts, HIGH) if counts.sum() else 0.0
+    land = (flags & (VALID | WATER | SNOW)) == VALID
+    if np.count_nonzero(clear) < SCARCE * np.count_nonzero(land):
+        level = min(level, STEP * weights.usual)
     return level + STEP * weights.above_clear
 
 

@@ -12,6 +12,13 @@ from numba import njit
 TINY = 1e-6
 """Keeps ratios finite where the offset of Sentinel-2 makes a denominator vanish."""
 
+SUNLIT_SNOW = 0.3
+"""Reflectance in green that snow in the sun exceeds, even old and dirty (Warren 1982, Rev.
+Geophys. 20, 67-89)."""
+
+BLUISH = 0.9
+"""Blue over red of what the sky lights; sand and silt stay below."""
+
 
 @njit(cache=True, inline="always")
 def normalised_difference(first: float, second: float) -> float:
@@ -70,15 +77,20 @@ def is_water(red: float, nir: float) -> bool:
 
 
 @njit(cache=True, inline="always")
-def is_snow(green: float, nir: float, swir1: float, celsius: float) -> bool:
+def is_snow(
+    blue: float, green: float, red: float, nir: float, swir1: float, celsius: float
+) -> bool:
     """Tell whether a pixel may be snow (eq. 20): NDSI, not warm, bright in green and NIR.
 
     Without a thermal band (-273) haze over plants would pass; NDSI must then exceed 0.4, the
-    bound of Hall et al. 1995 (RSE 54, 127-140).
+    bound of Hall et al. 1995 (RSE 54, 127-140). Wet sand and shoals would pass too: dim snow
+    lies in shade, where the light is the sky's, hence blue; they are dim and red (ours).
     """
     ndsi = normalised_difference(green, swir1)
-    least = 0.15 if celsius > -200.0 else 0.4
-    return bool(ndsi > least and celsius < 3.8 and nir > 0.11 and green > 0.1)
+    bright = nir > 0.11 and green > 0.1
+    if celsius > -200.0:
+        return bool(ndsi > 0.15 and celsius < 3.8 and bright)
+    return bool(ndsi > 0.4 and bright and (green > SUNLIT_SNOW or blue > BLUISH * red))
 
 
 @njit(cache=True, inline="always")
