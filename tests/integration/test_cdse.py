@@ -475,13 +475,13 @@ def test_a_complete_product_is_not_fetched_again(products, tmp_path):
 
 
 def test_the_bytes_are_written_into_the_ledger_of_the_machine(server, settings, tmp_path):
-    from skymend.sources.cdse.service import limits
+    from skymend.sources.cdse.catalogue import LIMITS
     from skymend.sources.transfer import Ledger
 
     source = open_source("cdse", settings)
     (item,) = source.search(L2A, area(), PERIOD, Filters(limit=1))
     receipts = source.fetch(item, ["B04"], tmp_path / "here")
-    ledger = Ledger(settings.cache / "ledger", {"cdse": limits()})
+    ledger = Ledger(settings.cache / "ledger", {"cdse": LIMITS})
     spent = 12 * 10**12 - ledger.room("cdse")
     assert spent >= sum(r.bytes for r in receipts)
 

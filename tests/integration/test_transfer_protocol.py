@@ -298,7 +298,7 @@ def test_resume_where_the_file_has_changed_begins_again(url, content, tmp_path):
     part.write_bytes(bytes(5 * MIB))
     version = {"total": 9 * MIB, "validator": '"v0"', "ranged": True}
     boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    file = {"provider": "loopback", "name": "plain.bin", "stated": []}
+    file = {"provider": "loopback", "name": "plain.bin", "stated": [f"{url}/plain"]}
     header = {"skymend-part": 1, "file": file, "version": version, "boot": boot}
     lines = [json.dumps(header), f"0 {5 * MIB} {5 * MIB}", ""]
     part.with_name(f"{part.name}.journal").write_text("\n".join(lines))
@@ -431,6 +431,25 @@ def test_redirects_that_are_not_followed(hosts, tmp_path, target):
         download(Remote(f"{first}/loop", "p", "a"), tmp_path, options=FAST)
 
 
+@pytest.mark.parametrize("target", ["http://127.0.0.1:99999999/x", "http://[::1/x"])
+def test_a_redirect_that_is_no_address_is_one_sentence(hosts, tmp_path, target):
+    (first, here, _), _ = hosts
+    here.targets["/odd"] = target
+    with pytest.raises(ProductError, match="as safe"):
+        download(Remote(f"{first}/odd", "p", "a"), tmp_path, options=FAST)
+
+
+def test_an_address_that_cannot_be_read_is_one_sentence(tmp_path):
+    with pytest.raises(ProductError, match="the address of a file"):
+        download(Remote("http://127.0.0.1:99999999/x", "p", "a"), tmp_path, options=FAST)
+
+
+def test_the_usual_port_is_the_same_host():
+    from skymend.sources.transfer.access import _place
+
+    assert _place("https://h/a") == _place("https://h:443/b") != _place("https://h:8443/a")
+
+
 def test_https_with_its_own_authority_and_no_way_down(hosts, tmp_path):
     import trustme
 
@@ -521,6 +540,29 @@ def test_the_ledger_limits_a_download(url, content, tmp_path):
     ledger.spend("loopback", 20_000)
     with pytest.raises(RetryableError, match="allowance"):
         download(remote(url, "many-1"), tmp_path, options=FAST, ledger=ledger)
+
+
+def test_nobody_waits_for_a_connection_once_cancelled(tmp_path):
+    from skymend.sources.transfer.budget import Budget
+    from skymend.sources.transfer.trouble import Stopped
+
+    ledger = Ledger(tmp_path, {"p": Limits(connections=1)})
+    cancelled = threading.Event()
+    threading.Timer(0.2, cancelled.set).start()
+    with ledger.connection("p"), pytest.raises(Stopped):
+        Budget(4, ledger).take("p", time.monotonic() + 30.0, cancelled)
+
+
+def test_an_error_ends_those_that_wait_for_a_part(url, tmp_path):
+    from skymend.sources.transfer.part import Part
+
+    held = Part(tmp_path / ".slow.bin.part", remote(url, "slow"))
+    assert held.try_open()
+    start = time.monotonic()
+    with pytest.raises(ProductError, match="404"):
+        download_all([remote(url, n) for n in ("slow", "gone")], tmp_path, options=FAST)
+    assert time.monotonic() - start < 5
+    held.close()
 
 
 def test_two_processes_want_the_same_file(url, content, tmp_path):

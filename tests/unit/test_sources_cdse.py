@@ -17,9 +17,8 @@ from skymend.sources import versions
 from skymend.sources.area import Area
 from skymend.sources.cdse import odata
 from skymend.sources.cdse.access import Shelf, folder_name
-from skymend.sources.cdse.catalogue import COLLECTIONS
+from skymend.sources.cdse.catalogue import COLLECTIONS, LIMITS
 from skymend.sources.cdse.contents import Entry, choose, names, read_manifest
-from skymend.sources.cdse.service import limits
 from skymend.sources.cdse.stac import StacCatalogue, comparisons
 from skymend.sources.credentials import Credentials
 from skymend.sources.protocol import Filters, Settings, digests_of
@@ -187,7 +186,7 @@ def test_an_item_s_name_cannot_leave_the_folder(name):
 
 
 def test_the_quotas_of_a_general_user_are_kept():
-    quota = limits()
+    quota = LIMITS
     assert (quota.connections, quota.requests_per_minute) == (4, 2000)
     assert quota.bytes_per_30_days == 12e12
 

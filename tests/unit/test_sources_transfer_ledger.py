@@ -1,12 +1,13 @@
 """The ledger: what a provider allows, counted over all processes of a machine."""
 
 import threading
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skymend.core.errors import ConfigError
+from skymend.core.errors import ConfigError, RetryableError
 from skymend.sources.transfer import Digest, Ledger, Limits, Remote
 
 
@@ -88,6 +89,67 @@ def test_a_pause_holds_for_all_and_ends(tmp_path):
     assert book.turn("p") == 0.0
 
 
+def test_a_pause_without_reason_ends_after_a_day(tmp_path):
+    """A Retry-After of years, or one that a clock set back has left, blocks nobody for ever."""
+    clock = Clock()
+    book = ledger(tmp_path, clock)
+    book.pause("p", float("inf"))
+    assert book.turn("p") == 24 * 3600
+    clock.now -= 10 * 24 * 3600
+    assert book.turn("p") == 0.0
+    book.pause("p", 5)
+    assert book.turn("p") == pytest.approx(5.0)
+
+
+def test_requests_and_units_of_a_month(tmp_path):
+    clock = Clock(datetime(2026, 1, 31, 23, 0, tzinfo=UTC).timestamp())
+    book = ledger(tmp_path, clock, requests_per_month=3, units_per_month=10)
+    assert [book.turn("p") for _ in range(3)] == [0.0] * 3
+    with pytest.raises(RetryableError, match=r"3 requests a month.*next month.*limits\.json"):
+        book.turn("p")
+    clock.now += 2 * 3600
+    assert book.turn("p") == 0.0, "February"
+    book.spend_units("p", 9.5)
+    assert book.turn("p") == 0.0
+    book.spend_units("p", 0.6)
+    assert (book.monthly("p").requests, book.monthly("p").units) == (2, pytest.approx(10.1))
+    with pytest.raises(RetryableError, match="10 processing units a month"):
+        Ledger(tmp_path, book.limits, clock=clock).turn("p")
+
+
+def test_the_minute_is_kept_beside_the_month(tmp_path):
+    book = ledger(tmp_path, requests_per_minute=1, requests_per_month=5)
+    assert book.turn("p") == 0.0
+    assert book.turn("p") > 0.0
+    assert book.monthly("p").requests == 1, "a turn that was not taken does not count"
+
+
+def test_limits_of_the_machine_go_before_the_built_in(tmp_path):
+    book = ledger(tmp_path, connections=4, requests_per_month=5)
+    own = tmp_path / "limits.json"
+    own.write_text('{"p": {"requests_per_month": null, "connections": 2}}')
+    assert book.of("p") == Limits(connections=2)
+    assert book.of("q") == Limits()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("{", "a JSON object of limits"),
+        ("[]", "an object of limits"),
+        ('{"p": 3}', "an object of limits under 'p'"),
+        ('{"p": {"conections": 3}}', "conections"),
+        ('{"p": {"connections": "3"}}', "connections"),
+        ('{"p": {"connections": true}}', "connections"),
+        ('{"p": {"connections": 0}}', "at least 1"),
+    ],
+)
+def test_limits_that_cannot_be_read_are_told(tmp_path, text, words):
+    (tmp_path / "limits.json").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        ledger(tmp_path, connections=4).of("p")
+
+
 @given(st.lists(st.tuples(st.integers(0, 400), st.integers(0, 100)), max_size=12))
 def test_bytes_of_thirty_days(tmp_path_factory, steps):
     """Against a plain list: hours older than 720 do not count."""
@@ -126,6 +188,34 @@ def test_quarantine_needs_the_same_wrong_digest_twice(tmp_path):
     assert book.quarantined(renewed) is None, "a new digest makes it a new file"
     book.release(remote)
     assert book.quarantined(remote) is None
+    assert not book.bad_digest(remote, "md5 1"), "what was wrong before is forgotten"
+
+
+def test_files_of_one_name_without_digest_are_told_apart_by_their_address(tmp_path):
+    """Each product has a manifest.safe; one that is damaged says nothing of the others."""
+    book = Ledger(tmp_path)
+    bad, good = (Remote(f"http://h/{p}/manifest.safe?key=1", "p", "manifest.safe") for p in "ab")
+    assert not book.bad_digest(bad, "sha256 1")
+    assert book.bad_digest(bad, "sha256 1")
+    assert book.quarantined(bad) is not None
+    assert book.quarantined(good) is None
+    renewed = Remote("http://h/a/manifest.safe?key=2", "p", "manifest.safe")
+    assert book.quarantined(renewed) is not None, "another signature, the same file"
+    assert not book.bad_digest(good, "sha256 1")
+
+
+@pytest.mark.parametrize("spoilt", ["[]", '{"a": 3}', '{"hours": 4, "pause_until": "x"}', "{"])
+def test_spoilt_files_count_as_empty(tmp_path, spoilt):
+    book = ledger(tmp_path, bytes_per_30_days=100, requests_per_month=5)
+    remote = Remote("http://h/a", "p", "a")
+    for path in (tmp_path / "p/usage.json", tmp_path / "quarantine/quarantine.json"):
+        path.parent.mkdir()
+        path.write_text(spoilt)
+    assert book.turn("p") == 0.0
+    assert book.room("p") == 100
+    assert book.quarantined(remote) is None
+    assert not book.bad_digest(remote, "md5 1")
+    book.pause("p", 3)
 
 
 def test_files_torn_by_a_power_cut_are_taken_as_empty(tmp_path):

@@ -1,4 +1,4 @@
-"""Looking after the store."""
+"""Looking after the store, and after what downloads left to decide."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from skymend.cli.apps import JsonOption, StoreArgument, cache_app
+from skymend.cli.apps import JsonOption, StoreArgument, app, cache_app
 
 
 @cache_app.command("list")
@@ -41,3 +41,16 @@ def cache_gc(
     from skymend.core.cache import collect_garbage
 
     typer.echo(collect_garbage(store, keep or [], remove=remove))
+
+
+@app.command()
+def quarantine(
+    release: Annotated[
+        list[str] | None, typer.Option(help="Name of a file to fetch once more; may be repeated.")
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """List files that came twice with the same wrong content; --release lets one come again."""
+    from skymend.sources.held import quarantine_report, released
+
+    typer.echo(released(release) if release else quarantine_report(as_json=as_json))

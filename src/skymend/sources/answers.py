@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -32,7 +33,7 @@ def read_json(text: str | bytes, where: str) -> dict[str, Any]:
         if it is no JSON, or no object.
     """
     try:
-        document = json.loads(text)
+        document = json.loads(text, parse_constant=_not_json)
     except (ValueError, RecursionError):
         raise malformed(where, "a JSON object", f"{_start(text)!r}") from None
     if not isinstance(document, dict):
@@ -71,6 +72,8 @@ def field(document: Any, path: str, kind: type[T], where: str, default: Any = _M
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         with suppress(OverflowError):
             value = float(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        raise malformed(where, f"{_NAMES[kind]} in field {path!r}", _named(value))
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise malformed(where, f"{_NAMES[kind]} in field {path!r}", _named(value))
     return value
@@ -94,6 +97,11 @@ def malformed(where: str, expected: str, found: str) -> AnswerError:
         found=found,
         fix="the service may have changed or be disturbed; try again later, else report it",
     )
+
+
+def _not_json(name: str) -> Any:
+    """Refuse NaN and Infinity, which RFC 8259 does not know."""
+    raise ValueError(name)
 
 
 def _child(value: Any, part: str) -> Any:

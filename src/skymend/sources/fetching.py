@@ -58,7 +58,8 @@ class Door:
             silent,
         )
 
-        most = self.limits.connections if self.limits and self.limits.connections else 64
+        ledger = ledger_of(self.settings, self.provider, self.limits)
+        most = ledger.of(self.provider).connections or 64
         return download_all(
             remotes,
             destination,
@@ -66,7 +67,7 @@ class Door:
             options=TransferOptions(
                 connections=min(self.settings.connections, most), stall_s=self.settings.timeout_s
             ),
-            ledger=ledger_of(self.settings, self.provider, self.limits),
+            ledger=ledger,
             progress=self.progress or silent,
             orders=self.orders,
         )

@@ -5,12 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from email.utils import parsedate_to_datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from skymend.core.errors import AccessError, AnswerError, RetryableError
 from skymend.sources.answers import read_json
+from skymend.sources.transfer.answers import retry_after
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -107,7 +108,7 @@ class JsonClient:
                 body = self._read(response, url)
         except HTTPError as error:
             return None, b"", 0.0, f"{type(error).__name__} of the connection"
-        after = _seconds(response.headers.get("Retry-After"))
+        after = retry_after(response.headers, datetime.now(UTC)) or 0.0
         return int(response.status), body, after, f"status {response.status}"
 
     def _read(self, response: BaseHTTPResponse, url: str) -> bytes:
@@ -168,15 +169,3 @@ def take_turn(
                 fix="run again later",
             )
         sleep(wait)
-
-
-def _seconds(retry_after: str | None) -> float:
-    """Return how long ``Retry-After`` asks to wait (RFC 9110, section 10.2.3), 0 without it."""
-    if retry_after is None:
-        return 0.0
-    if retry_after.strip().isdigit():
-        return float(retry_after)
-    try:
-        return max(parsedate_to_datetime(retry_after).timestamp() - time.time(), 0.0)
-    except ValueError:
-        return 0.0

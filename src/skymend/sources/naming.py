@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from skymend.products import safe, theia
 from skymend.sources.answers import field, malformed, time_of
@@ -187,9 +188,21 @@ def harmonise(
         collection=collection,
     )
     for key, asset in field(document, "assets", dict, where, default={}).items():
-        field(asset, "href", str, f"{where}, asset {key}")
+        _check_asset(asset, f"{where}, asset {key}")
         item.add_asset(key, pystac.Asset.from_dict(asset))
     return item
+
+
+def _check_asset(asset: Any, where: str) -> None:
+    """Refuse an asset whose address, type or roles cannot be read."""
+    href = field(asset, "href", str, where)
+    try:
+        _ = urlsplit(href).port
+    except ValueError:
+        raise malformed(where, "an address in field 'href'", repr(href[:80])) from None
+    field(asset, "type", str, where, default="")
+    for number in range(len(field(asset, "roles", list, where, default=[]))):
+        field(asset, f"roles.{number}", str, where)
 
 
 def _properties(own: dict[str, Any], facts: dict[str, Any], where: str) -> dict[str, Any]:

@@ -19,7 +19,8 @@ import struct
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
@@ -27,6 +28,8 @@ from skymend.core.errors import AccessError, ConfigError, RetryableError
 from skymend.core.files import store_errors
 from skymend.sources.answers import field, malformed, read_json
 from skymend.sources.credentials import Credentials, Secrets
+from skymend.sources.transfer.answers import retry_after
+from skymend.sources.transfer.ledger import LONGEST_PAUSE_S
 
 MARGIN_S = 30.0
 """An access token is refreshed this long before it ends, so that it outlives a request."""
@@ -151,8 +154,7 @@ class TokenChain:
             answer = self._grant({"grant_type": "refresh_token", "refresh_token": tokens.refresh})
             if answer is not None:
                 return self._parsed(answer, tokens)
-        if self.clock() < tokens.busy_until:
-            raise self._busy(tokens.busy_until - self.clock())
+        self._mind_pause(tokens)
         login = self._login()
         form = {k: v for k, v in login.items() if k != "totp_secret"}
         if "totp_secret" in login:
@@ -161,6 +163,12 @@ class TokenChain:
         if answer is None:
             raise self._refused(login)
         return self._parsed(answer, tokens)
+
+    def _mind_pause(self, tokens: Tokens) -> None:
+        """Ask for no new session before the pause of a full account is over."""
+        left = tokens.busy_until - self.clock()
+        if 0 < left <= LONGEST_PAUSE_S:  # a longer one comes of a clock that was set back
+            raise self._busy(left)
 
     def _login(self) -> Secrets:
         needed = self.credentials.find(self.provider, ("username", "password"))
@@ -171,8 +179,8 @@ class TokenChain:
         body = urlencode({"client_id": self.client_id, **form}).encode()
         status, after, answer = self._post(body)
         if status == 429 or b"session number" in answer.lower():
-            wait = float(after) if after.isdigit() else BUSY_WAIT_S
-            self._write(Tokens(**{**asdict(self._read()), "busy_until": self.clock() + wait}))
+            wait = BUSY_WAIT_S if after is None else min(after, LONGEST_PAUSE_S)
+            self._write(replace(self._read(), busy_until=self.clock() + wait))
             raise self._busy(wait)
         if status in {400, 401, 403}:
             return None
@@ -182,7 +190,7 @@ class TokenChain:
             raise malformed(self._where, "status 200", f"status {status}")
         return answer
 
-    def _post(self, body: bytes) -> tuple[int, str, bytes]:
+    def _post(self, body: bytes) -> tuple[int, float | None, bytes]:
         """Send a form; return status, Retry-After and body. A redirect is not followed."""
         import urllib3
 
@@ -194,7 +202,8 @@ class TokenChain:
                 )
         except urllib3.exceptions.HTTPError as error:
             raise self._unreachable(type(error).__name__) from None
-        return int(reply.status), reply.headers.get("Retry-After", ""), bytes(reply.data)
+        after = retry_after(reply.headers, datetime.now(UTC))
+        return int(reply.status), after, bytes(reply.data)
 
     def _parsed(self, reply: bytes, before: Tokens) -> Tokens:
         answer, now = read_json(reply, self._where), self.clock()

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+from skymend.sources.transfer.limits import Limits
+
 PROVIDER = "cdse"
 
 ENDPOINTS: Mapping[str, str] = MappingProxyType(
@@ -30,6 +32,8 @@ CONNECTIONS = 4
 REQUESTS_PER_MINUTE = 2000
 BYTES_IN_30_DAYS = 12 * 10**12
 """Quotas of a general user (documentation of the Copernicus Data Space, "Quotas")."""
+
+LIMITS = Limits(CONNECTIONS, REQUESTS_PER_MINUTE, BYTES_IN_30_DAYS)
 
 REDIRECT_HOSTS = (
     "download.dataspace.copernicus.eu",

@@ -15,16 +15,14 @@ from skymend.sources.answers import field, time_of
 from skymend.sources.cdse import odata
 from skymend.sources.cdse.access import Shelf, chain_of, first_object, has_keys
 from skymend.sources.cdse.catalogue import (
-    BYTES_IN_30_DAYS,
     COLLECTIONS,
-    CONNECTIONS,
     ENDPOINTS,
+    LIMITS,
     PROVIDER,
-    REQUESTS_PER_MINUTE,
 )
 from skymend.sources.cdse.contents import MANIFEST, Entry, choose, read_manifest
 from skymend.sources.cdse.stac import StacCatalogue
-from skymend.sources.fetching import Door
+from skymend.sources.fetching import Door, ledger_of
 from skymend.sources.json_client import JsonClient
 from skymend.sources.outlines import touching
 from skymend.sources.protocol import (
@@ -41,7 +39,7 @@ if TYPE_CHECKING:
     import pystac
 
     from skymend.sources.area import Area
-    from skymend.sources.transfer import Limits, Progress, Receipt
+    from skymend.sources.transfer import Progress, Receipt
 
 
 _GONE = ("status 404", "status 410")
@@ -122,7 +120,7 @@ class Cdse:
     ) -> tuple[Receipt, ...]:
         s3 = self._by_s3()
         shelf = Shelf(item, self.settings, s3=s3)
-        door = Door(PROVIDER, self.settings, shelf.signer(), limits(), progress)
+        door = Door(PROVIDER, self.settings, shelf.signer(), LIMITS, progress)
         if not assets and (not s3 or shelf.folder.endswith(".EOF")):
             return self._archive(shelf, door, destination)
         entries = self._entries(shelf, door, destination)
@@ -156,7 +154,9 @@ class Cdse:
 
     def _products(self, query: Mapping[str, str]) -> dict[str, Any]:
         base = self.settings.endpoint("cdse.odata", ENDPOINTS["cdse.odata"])
-        return JsonClient(PROVIDER, self.settings.timeout_s).get(f"{base}/Products", query)
+        ledger = ledger_of(self.settings, PROVIDER, LIMITS)
+        client = JsonClient(PROVIDER, self.settings.timeout_s, ledger=ledger)
+        return client.get(f"{base}/Products", query)
 
     def _gone(self, item: pystac.Item, error: ProductError) -> ProductError:
         """Return what to say of a product that is not there: who took its place."""
@@ -231,13 +231,6 @@ class CdseS3(Cdse):
 
     def _by_s3(self) -> bool:
         return True
-
-
-def limits() -> Limits:
-    """Return the quotas of a general user."""
-    from skymend.sources.transfer import Limits
-
-    return Limits(CONNECTIONS, REQUESTS_PER_MINUTE, BYTES_IN_30_DAYS)
 
 
 def _complete(folder: Path) -> Receipt | None:

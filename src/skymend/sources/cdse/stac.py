@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.sources import naming
 from skymend.sources.answers import field
-from skymend.sources.cdse.catalogue import COLLECTIONS, ENDPOINTS, PROVIDER
+from skymend.sources.cdse.catalogue import COLLECTIONS, ENDPOINTS, LIMITS, PROVIDER
 from skymend.sources.protocol import Filters, Period, interval
 from skymend.sources.stac_api import Service, StacApi
 
@@ -26,6 +26,7 @@ class StacCatalogue(StacApi):
         {name: (c.stac,) for name, c in COLLECTIONS.items() if c.stac is not None},
         page=200,
     )
+    limits = LIMITS
 
     def search(
         self, collection: str, area: Area | None, period: Period | None, filters: Filters

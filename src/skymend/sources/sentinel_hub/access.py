@@ -38,6 +38,7 @@ class ClientTokens(TokenChain):
     """Tokens of an OAuth client: its secret buys each, and there is no refresh token."""
 
     def _renewed(self, tokens: Tokens) -> Tokens:
+        self._mind_pause(tokens)
         login = self._login()
         form = {"grant_type": "client_credentials", "client_secret": login["client_secret"]}
         answer = self._grant(form)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from skymend.sources.transfer.digests import Digest
 from skymend.sources.transfer.download import download, download_all
-from skymend.sources.transfer.ledger import Ledger, Limits
+from skymend.sources.transfer.ledger import Ledger
+from skymend.sources.transfer.limits import Limits
 from skymend.sources.transfer.progress import Moment, Progress, silent, terminal_bar
+from skymend.sources.transfer.quarantine import Held, Quarantine
 from skymend.sources.transfer.types import (
     Orders,
     QuarantinedError,
@@ -18,11 +20,13 @@ from skymend.sources.transfer.types import (
 
 __all__ = [
     "Digest",
+    "Held",
     "Ledger",
     "Limits",
     "Moment",
     "Orders",
     "Progress",
+    "Quarantine",
     "QuarantinedError",
     "Receipt",
     "Remote",

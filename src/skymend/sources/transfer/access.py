@@ -21,6 +21,7 @@ _BUSY = {408, 425, 429, 500, 502, 503, 504}
 _GONE = {404, 410}
 _MAX_REFUSALS = 2
 _ERROR_BODY = 4096
+_PORTS = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +110,7 @@ class Access:
     def _follow(self, headers: Mapping[str, str], limit_s: float) -> tuple[Any, bool]:
         """Send the request along its redirects; say whether it began at the signer's address."""
         with self._lock:
-            origin = self._signer.url(self._remote, refresh=False)
+            origin = _checked(self._signer.url(self._remote, refresh=False))
             secret = self._signer.headers(self._remote, refresh=False)
             url = self._shortcut or origin
         direct = url == origin
@@ -129,18 +130,20 @@ class Access:
 
     def _trusted(self, origin: str, url: str) -> bool:
         """Say whether a host may see the signer's headers: the same, or one named as trusted."""
-        first, now = urlsplit(origin), urlsplit(url)
-        same = (first.scheme, first.hostname, first.port) == (now.scheme, now.hostname, now.port)
-        secure = now.scheme == "https" or first.scheme == "http"
-        return same or (secure and now.hostname in self._remote.trusted_hosts)
+        first, now = _place(origin), _place(url)
+        secure = now[0] == "https" or first[0] == "http"
+        return first == now or (secure and now[1] in self._remote.trusted_hosts)
 
     def _target(self, url: str, response: Any) -> str:
-        location: str = urljoin(url, response.headers.get("Location", ""))
-        response.drain_conn()
-        response.release_conn()
-        scheme = urlsplit(location).scheme
+        stated = str(response.headers.get("Location", ""))
+        _finish(response)
+        try:
+            location = urljoin(url, stated)
+            scheme, host, _ = _place(location)
+        except ValueError:
+            location, scheme, host = stated, "", ""
         downgrade = url.startswith("https:") and scheme != "https"
-        if scheme not in ("http", "https") or downgrade or not urlsplit(location).hostname:
+        if scheme not in _PORTS or downgrade or not host:
             raise ProductError(
                 where=public(url),
                 expected="a redirect to an address that is as safe",
@@ -209,6 +212,36 @@ class Access:
             found="one that had to be ordered",
             fix=f"run again {when}",
         )
+
+
+def _place(url: str) -> tuple[str, str, int | None]:
+    """Return scheme, host and port of an address; ValueError if it is none."""
+    parts = urlsplit(url)
+    return parts.scheme, parts.hostname or "", parts.port or _PORTS.get(parts.scheme)
+
+
+def _checked(url: str) -> str:
+    """Return an address as it is; one that cannot be read is refused."""
+    try:
+        _place(url)
+    except ValueError:
+        raise ProductError(
+            where=public(url)[:120],
+            expected="the address of a file",
+            found="one that cannot be read",
+            fix="report the answer to its provider",
+        ) from None
+    return url
+
+
+def _finish(response: Any) -> None:
+    """Keep the connection of a redirect whose body is short; never read a long one."""
+    length = answers.content_length(response.headers)
+    if length is not None and length <= _ERROR_BODY:
+        response.drain_conn()
+        response.release_conn()
+    else:
+        response.close()
 
 
 def _beginning(response: Any) -> bytes:

@@ -7,6 +7,7 @@ import time
 
 from skymend.core.errors import RetryableError
 from skymend.sources.transfer.ledger import Ledger, Slot
+from skymend.sources.transfer.trouble import Stopped
 
 _POLL_S = 0.05
 
@@ -50,15 +51,19 @@ class Budget:
             return None
         return Permit(self._semaphore, slot)
 
-    def take(self, provider: str, deadline: float) -> Permit:
+    def take(self, provider: str, deadline: float, cancelled: threading.Event) -> Permit:
         """Wait for a permit until a moment of ``time.monotonic``.
 
         Raises
         ------
         RetryableError
             if none became free.
+        Stopped
+            if the download was cancelled meanwhile.
         """
         while time.monotonic() < deadline:
+            if cancelled.is_set():
+                raise Stopped
             permit = self.try_take(provider)
             if permit is not None:
                 return permit

@@ -18,7 +18,7 @@ from skymend.sources.transfer.ledger import Ledger
 from skymend.sources.transfer.part import Part
 from skymend.sources.transfer.progress import Meter, Progress, silent
 from skymend.sources.transfer.session import Session, no_allowance
-from skymend.sources.transfer.trouble import Restart
+from skymend.sources.transfer.trouble import Restart, Stopped
 from skymend.sources.transfer.types import (
     Orders,
     QuarantinedError,
@@ -230,6 +230,8 @@ class _File:
         """Take the part; wait while another process has it."""
         deadline = self._start + self._call.options.wall_s
         while not self._part.try_open():
+            if self._cancelled.is_set():
+                raise Stopped
             if time.monotonic() > deadline:
                 raise RetryableError(
                     where=self._final,
@@ -299,5 +301,6 @@ def _quarantined(remote: Remote, reason: str) -> QuarantinedError:
         where=remote.public_url,
         expected="the content that its provider states",
         found=reason,
-        fix="it stays quarantined until the provider states another digest; choose another product",
+        fix="choose another product, or wait until the provider states another digest;"
+        f" `skymend quarantine --release {remote.name}` lets it be fetched once more",
     )

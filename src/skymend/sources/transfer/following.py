@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 from skymend.sources.transfer import digests
 from skymend.sources.transfer.part import Part
@@ -11,6 +12,50 @@ from skymend.sources.transfer.part import Part
 _BLOCK = 2**20
 _WORTH_A_THREAD = 8 * 2**20
 _WORTH_A_FLUSH = 64 * 2**20
+
+
+class _Companion:
+    """A thread beside the download: started when there is work, woken for more, ended at close.
+
+    Parameters
+    ----------
+    name : of the thread.
+    work : done at each wake-up.
+    """
+
+    def __init__(self, name: str, work: Callable[[], None]) -> None:
+        self._name = name
+        self._work = work
+        self._wake = threading.Event()
+        self._closed = False
+        self._thread: threading.Thread | None = None
+
+    @property
+    def started(self) -> bool:
+        """Whether the thread has been started."""
+        return self._thread is not None
+
+    def wake(self) -> None:
+        """Start the thread if it is not there yet, and let it work."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name=self._name, daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    def close(self) -> None:
+        """End the thread once its work at hand is done."""
+        self._closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            self._wake.wait()
+            self._wake.clear()
+            if self._closed:
+                return
+            self._work()
 
 
 class Follower:
@@ -29,18 +74,14 @@ class Follower:
         self._part = part
         self._hash = digests.start(algorithm) if algorithm else None
         self._position = 0
-        self._wake = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._companion = _Companion("digest", lambda: self._advance(part.frontier))
 
     def poke(self) -> None:
         """Say that the part has grown."""
         if self._hash is None:
             return
-        if self._thread is None and self._part.frontier > _WORTH_A_THREAD:
-            self._thread = threading.Thread(target=self._run, name="digest", daemon=True)
-            self._thread.start()
-        self._wake.set()
+        if self._companion.started or self._part.frontier > _WORTH_A_THREAD:
+            self._companion.wake()
 
     def finish(self, total: int) -> str:
         """Return the digest of ``total`` bytes, hexadecimal; empty without an algorithm."""
@@ -52,16 +93,7 @@ class Follower:
 
     def close(self) -> None:
         """End the thread."""
-        self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
-
-    def _run(self) -> None:
-        while not self._closed:
-            self._wake.wait()
-            self._wake.clear()
-            self._advance(self._part.frontier)
+        self._companion.close()
 
     def _advance(self, end: int) -> None:
         assert self._hash is not None
@@ -86,32 +118,19 @@ class Flusher:
     def __init__(self, part: Part) -> None:
         self._part = part
         self._flushed = part.done
-        self._wake = threading.Event()
-        self._closed = False
-        self._thread: threading.Thread | None = None
+        self._companion = _Companion("flush", self._flush)
 
     def poke(self, done: int) -> None:
         """Say how many bytes of the part are here."""
         if done - self._flushed < _WORTH_A_FLUSH:
             return
         self._flushed = done
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._run, name="flush", daemon=True)
-            self._thread.start()
-        self._wake.set()
+        self._companion.wake()
 
     def close(self) -> None:
         """End the thread."""
-        self._closed = True
-        self._wake.set()
-        if self._thread is not None:
-            self._thread.join()
+        self._companion.close()
 
-    def _run(self) -> None:
-        while True:
-            self._wake.wait()
-            self._wake.clear()
-            if self._closed:
-                return
-            with contextlib.suppress(OSError):  # the flush before the move reports it
-                self._part.flush()
+    def _flush(self) -> None:
+        with contextlib.suppress(OSError):  # the flush before the move reports it
+            self._part.flush()

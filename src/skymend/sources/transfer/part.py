@@ -92,8 +92,8 @@ class Part:
         return total(have)
 
     def _identity(self) -> dict[str, Any]:
-        stated = sorted(str(digest) for digest in self._remote.digests)
         remote = self._remote
+        stated = sorted(str(digest) for digest in remote.digests) or [remote.public_url]
         return {"provider": remote.provider, "name": remote.name, "stated": stated}
 
     def _read_journal(self) -> tuple[dict[str, Any], list[Interval]]:

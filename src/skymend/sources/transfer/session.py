@@ -204,7 +204,7 @@ class Session:
                     return
             provider = self.remote.provider
             if count == 0:
-                permit: Permit | None = self._budget.take(provider, self.deadline)
+                permit: Permit | None = self._budget.take(provider, self.deadline, self._cancelled)
             else:
                 permit = self._budget.try_take(provider)
             if permit is None:
