@@ -6,8 +6,10 @@ import pytest
 
 from skymend.core.errors import AccessError, ConfigError
 from skymend.pipelines import doctor
+from skymend.simulate import Scenario, write
 from skymend.sources import doctor as checks
 from skymend.sources.credentials import Credentials
+from skymend.sources.inventory import describe, holdings
 from skymend.sources.protocol import Finding, Settings, endpoints_of
 
 
@@ -41,17 +43,90 @@ def test_an_unknown_provider_is_named(tmp_path):
     assert "scihub" in finding.sentence
 
 
-@pytest.mark.parametrize(("there", "word"), [(True, "ok"), (False, "wrong")])
-def test_the_folders_of_a_region_are_checked(tmp_path, there, word):
-    if there:
-        (tmp_path / "products").mkdir()
-    region = tmp_path / "region.yaml"
-    region.write_text(
+def region_of(tmp_path, sources):
+    path = tmp_path / "region.yaml"
+    path.write_text(
         "name: a\narea: {tiles: [31TCJ]}\nperiod: {start: 2020-01-01, end: 2020-01-02}\n"
-        "sources: {s2: {provider: theia, path: products}}\noutputs: [{reconstruct: {}}]\n"
+        f"sources: {sources}\noutputs: [{{reconstruct: {{}}}}]\n"
     )
-    text = doctor.text(doctor.of_region(region))
-    assert text.startswith(f"sources.s2 theia: {word}: ")
+    return path
+
+
+@pytest.fixture(scope="module")
+def theia(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("theia")
+    scenario = Scenario(size_px=60, days=12, orbits=(), bands=("B02",))
+    write(folder, scenario, formats=("theia",))
+    return folder
+
+
+def test_the_folders_of_a_region_are_searched(tmp_path, theia):
+    region = region_of(tmp_path, f"{{s2: {{provider: theia, path: {theia}}}}}")
+    (finding,) = doctor.of_region(region)
+    assert finding.ok
+    assert finding.provider == "sources.s2 theia"
+    assert "products" in finding.sentence
+
+
+def test_an_empty_folder_of_a_region_is_wrong(tmp_path):
+    (tmp_path / "empty").mkdir()
+    text = doctor.text(
+        doctor.of_region(region_of(tmp_path, "{s2: {provider: theia, path: empty}}"))
+    )
+    assert text.startswith("sources.s2 theia: wrong: ")
+    assert "no product of this kind" in text
+
+
+def test_a_missing_folder_of_a_region_is_wrong(tmp_path):
+    text = doctor.text(doctor.of_region(region_of(tmp_path, "{s2: {provider: theia, path: gone}}")))
+    assert text.startswith("sources.s2 theia: wrong: ")
+    assert "no such path" in text
+
+
+def test_a_region_that_asks_a_provider_for_what_it_lacks_is_wrong(tmp_path, theia):
+    (tmp_path / "N43E001.hgt").write_bytes(bytes(2 * 1201**2))
+    dem = f"{{provider: srtm, collection: mod11a1, endpoints: {{srtm: {tmp_path}}}}}"
+    sources = f"{{s2: {{provider: theia, path: {theia}}}, dem: {dem}}}"
+    text = doctor.text(doctor.of_region(region_of(tmp_path, sources)))
+    assert "sources.dem: wrong: srtm serves no mod11a1, only srtm" in text
+
+
+def test_the_orbit_files_of_a_region_are_looked_for(tmp_path, theia):
+    s1 = f"{{provider: stac, path: {theia}, orbits: {tmp_path}}}"
+    sources = f"{{s2: {{provider: theia, path: {theia}}}, s1: {s1}}}"
+    text = doctor.text(doctor.of_region(region_of(tmp_path, sources)))
+    assert f"sources.s1.orbits: wrong: {tmp_path}: 0 orbit files" in text
+
+
+def test_a_folder_is_told_by_what_sources_find_in_it(theia):
+    (held,) = holdings(theia)
+    text, sound = describe(theia)
+    assert text == f"{theia}: {held.images} theia products"
+    assert held.images > 1
+    assert sound
+
+
+def test_a_stac_catalogue_is_told_by_its_items(shared_data):
+    catalogue = shared_data / "belgium-2023-stac"
+    for path in (catalogue, catalogue / "catalog.json"):
+        text = f"{path}: 12 optical images (stac), 10 radar images (stac)"
+        assert describe(path) == (text, True)
+
+
+def test_broken_products_of_a_folder_are_named(tmp_path):
+    name = "S2A_MSIL2A_20200219T112111_N0214_R037_T29RKH_20200219T123456.SAFE"
+    (tmp_path / name).mkdir()
+    (tmp_path / name / "MTD_MSIL2A.xml").write_text("<a>")
+    text, sound = describe(tmp_path)
+    assert not sound
+    assert "1 broken products" in text
+    assert f"{name}: expected" in text
+
+
+def test_orbit_files_are_told(shared_data):
+    text, sound = describe(shared_data / "s1-slc-subset-eof")
+    assert sound
+    assert text.endswith(": 2 orbit files")
 
 
 def test_a_wrong_region_is_a_finding_that_names_every_provider(tmp_path):

@@ -40,11 +40,11 @@ def doctor(
     Without arguments every provider that a login is given for is asked.
     """
     from skymend.pipelines import doctor as checks
-    from skymend.products.diagnosis import diagnose
+    from skymend.sources.inventory import describe
     from skymend.sources.protocol import endpoints_of
 
     regions = [p for p in paths or [] if p.suffix in {".yaml", ".yml"}]
-    products = [diagnose(p) for p in paths or [] if p not in regions]
+    products = [describe(p) for p in paths or [] if p not in regions]
     findings = [finding for region in regions for finding in checks.of_region(region)]
     if provider or not paths:
         findings += checks.of_providers(provider or [], endpoints_of(endpoint or []))

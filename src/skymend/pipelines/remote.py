@@ -69,7 +69,7 @@ def search(
     from skymend.sources.protocol import Settings
     from skymend.sources.registry import open_source
 
-    collection = source.collection or _collection(role, source)
+    collection = collection_of(role, source)
     provider = open_source(source.provider, Settings(endpoints=source.endpoints))
     area = None if grid is None else Area.of_grid(grid)
     period = None if role == "dem" else times
@@ -81,7 +81,10 @@ def search(
     return tuple(sorted(products, key=lambda p: (p.time, p.id))), notes
 
 
-def _collection(role: str, source: Source) -> str:
+def collection_of(role: str, source: Source) -> str:
+    """Return the collection that a source is asked for: its own, else the usual one."""
+    if source.collection is not None:
+        return source.collection
     if isinstance(source, OpticalSource):
         return f"sentinel-2-{source.level.lower()}"
     if role == "s1":

@@ -11,6 +11,9 @@ from skymend.sources.registry import open_source
 
 _NAMES = ("username", "password", "token", "api_key", "client_id", "client_secret")
 
+_OPEN = frozenset({"stac-api", "eodag"})
+"""Bridges: what they serve is what stands behind them."""
+
 
 def configured(settings: Settings) -> tuple[str, ...]:
     """Return the providers that some login is given for, by name."""
@@ -33,3 +36,19 @@ def _check(name: str, settings: Settings) -> tuple[Finding, ...]:
         return open_source(name, settings).check()
     except SkymendError as error:
         return (Finding(name, False, str(error)),)
+
+
+def check_collection(
+    name: str, provider: str, collection: str, settings: Settings
+) -> tuple[Finding, ...]:
+    """Say whether a provider serves a collection; () where only a search can tell."""
+    if provider in _OPEN or collection.startswith("byoc-"):
+        return ()
+    try:
+        served = open_source(provider, settings).collections()
+    except SkymendError as error:
+        return (Finding(name, False, str(error)),)
+    if collection in served:
+        return (Finding(name, True, f"{provider} serves {collection}"),)
+    sentence = f"{provider} serves no {collection}, only {', '.join(served)}"
+    return (Finding(name, False, sentence),)
