@@ -66,6 +66,7 @@ class S3Store:
         self.uri = self.address.uri()
         self.objects = objects or Objects(self.address)
         self.root = _working_folder(self.address)
+        self._made = False
         self._mount = mount(self.root, "/vsi" + self.uri.replace("://", "/"), self._fetch_raster)
 
     def prepare(self) -> None:
@@ -83,12 +84,20 @@ class S3Store:
             if any(True for _ in self.objects.list("", most=1)):
                 raise foreign(self.uri, "an empty prefix", "other objects")
             self.objects.put(_MARKER, _text(FORMAT).encode(), absent=True)
+            self._made = True
         else:
             check_marker(self.address.uri(_MARKER), marker.data.decode(errors="replace"))
             # The same bytes over the same object: fails without the right to write.
             self.objects.put(_MARKER, marker.data, match=marker.etag)
         lead_gdal(self.objects)
         write_text(self.root / _MARKER, _text(FORMAT))
+
+    def withdraw(self) -> None:
+        """Take away again what :meth:`prepare` has made, unless something else is there by now."""
+        if self._made and [s.path for s in self.objects.list("", most=2)] == [_MARKER]:
+            self.objects.delete([_MARKER])
+            shutil.rmtree(self.root, ignore_errors=True)
+        self._made = False
 
     def check(self) -> None:
         """Make sure that the prefix is a store.

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -41,6 +41,10 @@ class Store(Protocol):
 
     def prepare(self) -> None:
         """Create the store, or check that it is one and can be written."""
+        ...
+
+    def withdraw(self) -> None:
+        """Take away again what :meth:`prepare` has made, unless something else is there by now."""
         ...
 
     def check(self) -> None:
@@ -148,6 +152,7 @@ class LocalStore:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.uri = str(root)
+        self._made: tuple[Path, ...] = ()
 
     def prepare(self) -> None:
         """Create the store, or check that the folder is one.
@@ -164,7 +169,17 @@ class LocalStore:
             return
         if self.root.exists() and any(self.root.iterdir()):
             raise foreign(str(self.root), "an empty folder", "a folder with other files")
+        folders = (path for path in (self.root, *self.root.parents) if not path.exists())
+        self._made = (marker, *folders)
         write_json(marker, FORMAT)
+
+    def withdraw(self) -> None:
+        """Take away again what :meth:`prepare` has made, unless something else is there by now."""
+        with suppress(OSError):
+            if all(path in self._made for path in self.root.iterdir()):
+                for path in self._made:
+                    path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
+        self._made = ()
 
     def check(self) -> None:
         """Make sure that the folder is a store.
