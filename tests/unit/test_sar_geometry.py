@@ -184,6 +184,7 @@ class TestLattice:
             line,
             sample,
             area,
+            True,
         )
         expected = self.exact(image, track, heights)
         # float32 carries 0.001 pixel of a window of 16,000.

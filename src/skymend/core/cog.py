@@ -123,8 +123,7 @@ class CogWriter:
                 "tiled": True,
                 "blockxsize": BLOCK,
                 "blockysize": BLOCK,
-                "compress": "zstd",
-                "zstd_level": 1,
+                # Not compressed: it would be undone and done again when the COG is made.
                 "bigtiff": "if_safer",
                 "sparse_ok": True,
             }
@@ -160,13 +159,16 @@ def write_cog(
 
 
 def _finish_cog(work: Path, path: Path, encoding: Encoding) -> None:
+    import rasterio
     import rasterio.shutil
     from rasterio.errors import RasterioError
 
     predictor = "FLOATING_POINT" if np.dtype(encoding.dtype).kind == "f" else "STANDARD"
     part = path.with_name(f".{path.name}.part.tif")
     try:
-        with gdal_env():
+        # GDAL keeps overviews in a file of its own first, which it compresses with all its might
+        # if not told otherwise: three quarters of the time of a raster of two bands.
+        with gdal_env(), rasterio.Env(COG_TMP_COMPRESSION="NONE"):
             rasterio.shutil.copy(
                 work,
                 part,

@@ -12,7 +12,7 @@ import numpy.typing as npt
 from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.grid import Grid, Window
 from skymend.sar.calibration import NOISE_FLOOR
-from skymend.sar.engine import FLOOR, LAYOVER, SHADOW, Chain
+from skymend.sar.engine import FLATTENED, FLOOR, LAYOVER, SHADOW, Chain
 from skymend.sar.flattening import flatten
 from skymend.sar.geocoding import measure_incidence, sample_bilinear, sample_nearest
 from skymend.sar.geoid import Geoid
@@ -20,6 +20,7 @@ from skymend.sar.multilook import multilook
 from skymend.sar.nodes import Nodes, illuminated_area, locate_nodes
 from skymend.sar.scene import Channel, Slice
 from skymend.sar.speckle import filter_speckle, margin
+from skymend.sar.speckle.compiled import compiled
 from skymend.sar.terrain import MARGIN_M, Terrain
 
 LOOKS = 4.4
@@ -87,7 +88,15 @@ def process_block(recipe: Recipe, window: Window) -> Block:
     heights = recipe.terrain.heights(padded)
     inner = Window(down, across, *shape)
     for piece in recipe.slices:
-        nodes = locate_nodes(padded, heights, piece.image, piece.track, recipe.geoid, piece.window)
+        nodes = locate_nodes(
+            padded,
+            heights,
+            piece.image,
+            piece.track,
+            recipe.geoid,
+            piece.window,
+            with_area=recipe.chain.convention == FLATTENED,
+        )
         if nodes is not None:
             _add_slice(recipe, piece, nodes, heights, inner, result)
     return _coarsen(result, n)
@@ -123,26 +132,14 @@ def _add_slice(
         return
     state = nodes.state(heights)
     part = _radar_window(piece, line, sample, inside, _filter_margin(recipe.chain))
-    area = None
-    if recipe.chain.convention == "gamma0-flattened":
-        area = illuminated_area(nodes, (state & SHADOW) > 0, part)
-    fresh = inside & np.isnan(result.incidence[1])
-    floored = np.zeros(inside.shape, bool)
+    flattened = recipe.chain.convention == FLATTENED
+    area = illuminated_area(nodes, (state & SHADOW) > 0, part) if flattened else None
+    seen, fresh = state[inner.slices], inside & np.isnan(result.incidence[1])
+    unfit = np.uint8(LAYOVER | SHADOW if flattened else 0)
     for index, channel in enumerate(piece.channels):
         power = _radar_power(recipe, piece, channel, index, part, area)
         values = _to_map(recipe.chain, power, line - part.row, sample - part.column)
-        with np.errstate(invalid="ignore"):
-            low = values <= NOISE_FLOOR
-        values[low] = NOISE_FLOOR
-        floored |= low
-        np.copyto(result.power[index], values, where=fresh)
-    seen = state[inner.slices] | np.where(floored, FLOOR, 0).astype(np.uint8)
-    np.copyto(result.state, seen, where=fresh)
-    if area is not None:
-        distorted = fresh & ((seen & (LAYOVER | SHADOW)) > 0)
-        if distorted.any():
-            result.power[:, distorted] = np.nan
-    local, ellipsoid = (np.empty(inside.shape, np.float32) for _ in range(2))
+        lay_down(values, seen, fresh, unfit, result.power[index], result.state)
     lattice = nodes.lattice
     measure_incidence(
         heights,
@@ -150,13 +147,43 @@ def _add_slice(
         lattice.step,
         lattice.middle,
         lattice.half,
-        local,
-        ellipsoid,
+        result.incidence[0],
+        result.incidence[1],
+        fresh,
         inner.row,
         inner.column,
     )
-    np.copyto(result.incidence[0], local, where=fresh)
-    np.copyto(result.incidence[1], ellipsoid, where=fresh)
+
+
+@compiled
+def lay_down(
+    values: FloatArray,
+    seen: ByteArray,
+    fresh: npt.NDArray[np.bool_],
+    unfit: int,
+    power: FloatArray,
+    state: ByteArray,
+) -> None:
+    """Put one channel of a slice where no slice before has put anything.
+
+    Parameters
+    ----------
+    values : (rows, columns) float32 power; at or below the floor it becomes the floor, flagged.
+    seen : (rows, columns) uint8, layover and shadow.
+    unfit : bits of ``seen`` with which a pixel becomes NaN.
+    power, state : (rows, columns), written.
+    """
+    floor = np.float32(NOISE_FLOOR)
+    for i in range(values.shape[0]):
+        for j in range(values.shape[1]):
+            if not fresh[i, j]:
+                continue
+            value = values[i, j]
+            state[i, j] |= seen[i, j]
+            if value <= floor:
+                value = floor
+                state[i, j] |= FLOOR
+            power[i, j] = np.nan if seen[i, j] & unfit else value
 
 
 def _filter_margin(chain: Chain) -> int:
@@ -171,11 +198,13 @@ def _radar_window(
     reach: int,
 ) -> Window:
     """Return the part of the loaded window that a block needs, relative to it."""
+    if not inside.all():
+        line, sample = line[inside], sample[inside]
     looks = reach + 2
-    top = max(int(np.floor(line[inside].min())) - looks, 0)
-    left = max(int(np.floor(sample[inside].min())) - looks, 0)
-    bottom = min(int(np.ceil(line[inside].max())) + looks + 1, piece.window.rows)
-    right = min(int(np.ceil(sample[inside].max())) + looks + 1, piece.window.columns)
+    top = max(int(np.floor(line.min())) - looks, 0)
+    left = max(int(np.floor(sample.min())) - looks, 0)
+    bottom = min(int(np.ceil(line.max())) + looks + 1, piece.window.rows)
+    right = min(int(np.ceil(sample.max())) + looks + 1, piece.window.columns)
     return Window(top, left, bottom - top, right - left)
 
 
@@ -193,7 +222,7 @@ def _radar_power(
         part.row + piece.window.row, part.column + piece.window.column, part.rows, part.columns
     )
     power = channel.radiometry.power(channel.dn[part.slices], whole)
-    if piece.border is not None:
+    if piece.border is not None and piece.border.touches(whole):
         power[piece.border.invalid(whole)] = np.nan
     if area is not None:
         flatten(power, area)

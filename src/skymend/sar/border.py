@@ -80,6 +80,13 @@ class Border:
     top: Limits
     bottom: Limits
 
+    def touches(self, window: Window) -> bool:
+        """Tell whether anything in a window has no value."""
+        rows, columns = window.slices
+        across = self.near[rows].max() > columns.start or self.far[rows].min() < columns.stop
+        along = self.top[columns].max() > rows.start or self.bottom[columns].min() < rows.stop
+        return bool(across or along)
+
     def invalid(self, window: Window) -> BoolArray:
         """Return (rows, columns) boolean of a window, True where there is no value."""
         rows, columns = window.slices

@@ -13,6 +13,9 @@ from skymend.core.grid import Grid
 Calibration = Literal["gamma0-flattened", "gamma0", "sigma0", "beta0"]
 """Backscatter conventions an engine can make; the first is terrain-flattened gamma0."""
 
+FLATTENED: Calibration = "gamma0-flattened"
+"""The convention that divides by the illuminated area of the terrain (Small 2011)."""
+
 Speckle = Literal["none", "boxcar", "lee", "refined-lee", "lee-sigma", "gamma-map"]
 """Single-date speckle filters."""
 
@@ -47,7 +50,7 @@ class Chain:
     polarisations : channels wanted; empty for all that the product has.
     """
 
-    convention: Calibration = "gamma0-flattened"
+    convention: Calibration = FLATTENED
     remove_thermal_noise: bool = True
     remove_border_noise: bool = True
     speckle: Speckle = "none"

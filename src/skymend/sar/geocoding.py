@@ -29,6 +29,7 @@ def locate(
     line: FloatArray,
     sample: FloatArray,
     area: FloatArray,
+    with_area: bool,
 ) -> None:
     """Compute radar coordinates and illuminated area of every node of a block.
 
@@ -45,6 +46,7 @@ def locate(
     first_line, first_sample : origin of the coordinates written.
     line, sample, area : (rows, columns) float32, written; the area of the last row and column
         is 0.
+    with_area : False to leave ``area`` as it is.
     """
     rows, columns = heights.shape
     count, _, nodes = fields.shape
@@ -71,6 +73,8 @@ def locate(
             x = here[SAMPLE] + u * (here[SAMPLE + 1] + u * here[SAMPLE + 2])
             line[i, j] = y - first_line
             sample[i, j] = x - first_sample
+            if not with_area:
+                continue
             area[i, j] = 0.0
             if i + 1 < rows and j + 1 < columns:
                 area[i, j] = facet_area(heights, i, j, here, u)
@@ -101,6 +105,7 @@ def measure_incidence(
     half: float,
     local: FloatArray,
     ellipsoid: FloatArray,
+    fresh: npt.NDArray[np.bool_],
     top: int,
     left: int,
 ) -> None:
@@ -111,6 +116,7 @@ def measure_incidence(
     heights, fields, step, middle, half : see :func:`locate`.
     local, ellipsoid : (rows, columns) float32, written; angles to the normal of the terrain
         (central differences) and to that of the ellipsoid.
+    fresh : (rows, columns) boolean, where they are written.
     top, left : where the inner part begins; at least one node lies around it.
 
     The nine fields from ``LOOK`` on are used: look, its change, undulation, width, height.
@@ -139,6 +145,8 @@ def measure_incidence(
             else:
                 for k in range(wanted):
                     here[k] += slope[k]
+            if not fresh[i, j]:
+                continue
             u = (heights[row, column] + here[6] - middle) / half
             z = here[2] + u * here[5]
             east = (heights[row, column + 1] - heights[row, column - 1]) / (2 * here[7])

@@ -35,7 +35,8 @@ class Nodes:
     Parameters
     ----------
     line, sample : (rows, columns) float32, relative to a window of the image.
-    area : (rows, columns) float32, ``A_gamma / A_beta`` of the facet right below each node.
+    area : (rows, columns) float32, ``A_gamma / A_beta`` of the facet right below each node; empty
+        if not asked for.
     lattice : exact geometry they come from.
     """
 
@@ -59,6 +60,8 @@ def locate_nodes(
     track: Track,
     geoid: Geoid | None,
     window: Window,
+    *,
+    with_area: bool = True,
 ) -> Nodes | None:
     """Place the nodes of a block in an image.
 
@@ -67,6 +70,7 @@ def locate_nodes(
     grid : the block, its nodes at the pixel centres.
     heights : (rows, columns) float32 metres above the geoid, without NaN.
     window : part of the image that coordinates are relative to.
+    with_area : compute the area of the facets, too.
 
     Returns
     -------
@@ -76,7 +80,8 @@ def locate_nodes(
     lattice = lattice_of(grid, image, track, geoid, spread)
     if not _meets(window, lattice):
         return None
-    line, sample, area = (np.empty(heights.shape, np.float32) for _ in range(3))
+    line, sample = (np.empty(heights.shape, np.float32) for _ in range(2))
+    area = np.empty(heights.shape if with_area else (0, 0), np.float32)
     locate(
         heights,
         lattice.fields,
@@ -88,6 +93,7 @@ def locate_nodes(
         line,
         sample,
         area,
+        with_area,
     )
     return Nodes(line, sample, area, lattice)
 
