@@ -19,7 +19,7 @@ from skymend.core.raster import describe, read, read_labels
 from skymend.sar.dimap import open_result
 from skymend.sar.engine import Chain
 from skymend.sar.engines import open_engine
-from skymend.sar.snap import SnapEngine, SnapSettings, find_gpt
+from skymend.sar.snap import GPT, SnapEngine, SnapSettings
 from skymend.sar.snap_research import templates
 from skymend.sar.speckle import filter_speckle
 from skymend.simulate import tiny
@@ -171,7 +171,7 @@ def test_every_research_graph_passes_the_stand_in(gpt, case, tmp_path, name):
     }
     options = [f"-P{key}={value}" for key, value in values.items()]
     done = subprocess.run(
-        [find_gpt(), graph, "-e", *options, "-c", "1G", "-q", "1", "-x"],
+        [GPT.find(), graph, "-e", *options, "-c", "1G", "-q", "1", "-x"],
         capture_output=True,
         text=True,
         check=False,
@@ -195,6 +195,46 @@ def test_every_research_graph_passes_the_stand_in(gpt, case, tmp_path, name):
 def test_failures_of_snap_become_outcomes(gpt, case, monkeypatch, words, outcome):
     monkeypatch.setenv("STANDIN_SAYS", words)
     with pytest.raises(outcome):
+        run(SnapEngine(), case)
+    assert list(case["out"].iterdir()) == []
+
+
+FAULTS = {
+    "garbage": ("head -c 3000000 /dev/urandom; exit 1", "expected SNAP to process the product"),
+    "nothing": ("exit 0", "a result of SNAP, found no such file"),
+    "document": ("DOC", "an ENVI image or GeoTIFF, found none"),
+    "truncated": ("CUT", "20000: it was not written to its end"),
+    "half a document": ("HALF", "well-formed XML"),
+}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_a_gpt_gone_wrong_leaves_a_sentence_and_nothing_else(gpt, case, monkeypatch, fault):
+    """It dies, ends well without a result, or leaves half of one."""
+    script, sentence = FAULTS[fault]
+    program, data = gpt.parent / "gpt", case["work"] / "snap.data"
+    whole = f'"{sys.executable}" "{STANDIN}" "$@"'
+    endings = {
+        "DOC": f"rm -r {data}",
+        "CUT": f"for f in {data}/Gamma0_VH.img; do truncate -s 20000 $f; done",
+        "HALF": f"truncate -s 300 {case['work']}/snap.dim",
+    }
+    script = f"{whole} && {endings[script]}" if script in endings else script
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SKYMEND_GPT", str(program))
+    with pytest.raises(ProductError, match=sentence) as caught:
+        run(SnapEngine(), case)
+    assert str(caught.value).isprintable()
+    assert [p for p in case["out"].iterdir() if not p.name.startswith(".")] == []
+
+
+def test_a_gpt_that_is_killed_may_be_tried_again(gpt, case, monkeypatch):
+    program = gpt.parent / "gpt"
+    program.write_text("#!/bin/sh\necho 10%; kill -KILL $$\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("SKYMEND_GPT", str(program))
+    with pytest.raises(RetryableError, match="ended by signal 9"):
         run(SnapEngine(), case)
     assert list(case["out"].iterdir()) == []
 
@@ -226,7 +266,7 @@ def test_the_stand_in_can_refuse(gpt, case, tmp_path, old, new, sentence):
     values = {**templates()["s1-v1"].defaults, "input": case["products"][0], "output": "x.dim"}
     values["subset"] = "POLYGON((12 41.5,13 41.5,13 42,12 42,12 41.5))"
     done = subprocess.run(
-        [find_gpt(), graph, *(f"-P{k}={v}" for k, v in values.items()), "-c", "1G", "-q", "1"],
+        [GPT.find(), graph, *(f"-P{k}={v}" for k, v in values.items()), "-c", "1G", "-q", "1"],
         capture_output=True,
         text=True,
         check=False,
@@ -241,16 +281,24 @@ def test_snap_through_a_python_of_its_own(case, tmp_path, monkeypatch):
     package.mkdir(parents=True)
     (package / "__init__.py").write_text(SNAPPY)
     monkeypatch.setenv("PYTHONPATH", f"{package.parent}:{STANDIN.parent}")
-    scene = run(SnapEngine(SnapSettings(snappy=Path(sys.executable))), case)
+    monkeypatch.setenv("STANDIN_JAVA", str(tmp_path / "java.json"))
+    seen = []
+    engine = SnapEngine(SnapSettings(snappy=Path(sys.executable), memory_gb=2.0), seen.append)
+    scene = run(engine, case, cpus=2)
     np.testing.assert_array_equal(read(scene.backscatter)[0], expected(GRID))
-    (package / "__init__.py").write_text("raise ImportError('no Java here')")
+    java = json.loads((tmp_path / "java.json").read_text())
+    assert java == {"options": "-Xmx2048M", "cache": 1536 << 20, "threads": 2, "console": "out"}
+    assert seen == [share / 10 for share in range(1, 11)]
+    (package / "__init__.py").write_text("raise RuntimeError('no Java here')")
     with pytest.raises(ToolMissingError, match="no Java here"):
         run(SnapEngine(SnapSettings(snappy=Path(sys.executable))), case)
 
 
 SNAPPY = '''
 """Plays the part of jpy: Java types by name, over the stand-in for gpt."""
+import json, os
 import standin_gpt
+told = {"options": os.environ["_JAVA_OPTIONS"]}
 class HashMap(dict):
     put = dict.__setitem__
 class FileReader:
@@ -259,11 +307,22 @@ class FileReader:
 class GraphIO:
     @staticmethod
     def read(reader, variables): return reader.path, variables
-class ProgressMonitor:
-    NULL = None
+class System:
+    out = "out"
+class PrintWriterConciseProgressMonitor:
+    def __init__(self, console): told["console"] = console
+class Tiles:
+    def setMemoryCapacity(self, size): told["cache"] = size
+    def setParallelism(self, threads): told["threads"] = threads
+class JAI:
+    getTileCache = getTileScheduler = lambda self: Tiles()
+    @staticmethod
+    def getDefaultInstance(): return JAI()
 class GraphProcessor:
     def executeGraph(self, graph, monitor):
         path, values = graph
+        with open(os.environ["STANDIN_JAVA"], "w") as file:
+            json.dump(told, file)
         try:
             standin_gpt.main([path, *(f"-P{k}={v}" for k, v in values.items()),
                               "-c", "1G", "-q", "1"])
@@ -271,7 +330,10 @@ class GraphProcessor:
             raise RuntimeError(str(refused))
 class jpy:
     @staticmethod
-    def get_type(name): return globals()[name.rpartition(".")[2]]
+    def get_type(name):
+        if name == "org.eclipse.imagen.JAI":
+            raise ValueError(f"Java class '{name}' not found")
+        return globals()[name.rpartition(".")[2]]
 '''
 
 

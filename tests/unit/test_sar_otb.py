@@ -13,11 +13,12 @@ from skymend.core.errors import ConfigError, ProductError, RetryableError, ToolM
 from skymend.core.grid import Grid
 from skymend.products.s1tiling import Name
 from skymend.sar.engine import Chain
-from skymend.sar.external import Finished
+from skymend.sar.external import Order
 from skymend.sar.naming import s1tiling_name
-from skymend.sar.otb import OtbEngine, OtbSettings, _Run, check_chain, find_application, judge
+from skymend.sar.otb import OtbEngine, OtbSettings, _Run, judge, tool_of
 from skymend.sar.otb_margins import Margins, margins_of
 from skymend.sar.passes import Pass, open_pass
+from skymend.sar.programs import Finished
 from tests.engine_case import make_safe
 
 
@@ -96,12 +97,15 @@ def test_names_are_read_back(convention, slices):
     [
         (Chain(), None, "chain.convention: expected sigma0, gamma0 or beta0"),
         (Chain(convention="sigma0", multilook=2), None, "chain.multilook: expected 1"),
-        (Chain(convention="sigma0"), Path("a.EOF"), "orbit: expected none: OTB takes"),
+        (Chain(convention="sigma0"), Path("a.EOF"), r"orbit: expected none \(OTB takes"),
     ],
 )
-def test_what_it_cannot_do_is_refused(chain, orbit, sentence):
+def test_what_it_cannot_do_is_refused_before_anything_is_opened(tmp_path, chain, orbit, sentence):
+    nothing, grid = [tmp_path / "no such product"], Grid.from_mgrs("33TTG")
     with pytest.raises(ConfigError, match=sentence):
-        check_chain(chain, orbit)
+        OtbEngine().process(
+            nothing, grid, tmp_path, tmp_path, chain=chain, orbit=orbit, work=tmp_path
+        )
 
 
 def test_a_grid_off_the_tiles_is_refused(tmp_path):
@@ -121,24 +125,27 @@ def test_programs_are_found_or_missed_in_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("OTB_HOME", raising=False)
     with pytest.raises(ToolMissingError, match="apt-get install otb-bin"):
-        find_application("SARCalibration")
+        tool_of("SARCalibration").find()
     program = tmp_path / "otbcli_SARCalibration"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o755)
-    assert find_application("SARCalibration") == program
+    assert tool_of("SARCalibration").find() == program
 
 
 def run_of(tmp_path, settings):
+    track = open_pass([make_safe(tmp_path)], ())
     chain, grid = Chain(convention="sigma0"), Grid.from_mgrs("33TTG")
-    return _Run(settings, tmp_path, tmp_path / "egm96.gtx", chain, grid, 2, (tmp_path / "p",))
+    order = Order(track, grid, tmp_path, tmp_path, chain, None, None, tmp_path, 2)
+    return _Run(settings, order, tmp_path / "egm96.gtx")
 
 
 def test_options_reach_the_program(monkeypatch, tmp_path):
     seen = tmp_path / "seen"
-    program = tmp_path / "otbcli_Echo"
+    program = tmp_path / "bin" / "otbcli_Echo"
+    program.parent.mkdir()
     program.write_text(f'#!/bin/sh\necho "$ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS $*" > {seen}\n')
     program.chmod(0o755)
-    monkeypatch.setenv("SKYMEND_OTBCLI_ECHO", str(program))
+    monkeypatch.setenv("OTB_HOME", str(tmp_path))
     run_of(tmp_path, OtbSettings()).call("Echo", io_out=["a.tif", "float"], opt_ram=5)
     assert seen.read_text() == "2 -io.out a.tif float -opt.ram 5 -progress false\n"
 
@@ -150,7 +157,8 @@ def test_a_container_takes_its_place(monkeypatch, tmp_path):
         lines.append(argv)
         return Finished(0, ())
 
-    monkeypatch.setattr("skymend.sar.otb.run_program", fake)
+    monkeypatch.setattr("skymend.sar.external.run_program", fake)
+    monkeypatch.setattr("skymend.sar.external.check_ready", lambda *a, **k: None)
     run_of(tmp_path, OtbSettings(image="skymend-otb")).call("BandMath", ram=5)
     (argv,) = lines
     assert argv[:2] == ["docker", "run"]

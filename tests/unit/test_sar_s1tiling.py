@@ -23,11 +23,12 @@ from skymend.core.errors import (
 )
 from skymend.core.grid import Grid, Window
 from skymend.sar.engine import Chain
-from skymend.sar.external import Finished
+from skymend.sar.external import Order
 from skymend.sar.geoid import find_egm96
 from skymend.sar.passes import open_pass
-from skymend.sar.s1tiling import S1TilingEngine, find_s1processor, judge, take
-from skymend.sar.s1tiling_config import S1TilingSettings, check_chain, ini, prepare
+from skymend.sar.programs import Finished
+from skymend.sar.s1tiling import S1PROCESSOR, S1TilingEngine, judge, take
+from skymend.sar.s1tiling_config import S1TilingSettings, ini, prepare
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out, tile_of
 from tests.engine_case import NAME, make_safe
 from tests.sar_case import copy_safe, rome, write_dn
@@ -61,12 +62,15 @@ def no_dem(monkeypatch):
     monkeypatch.setattr("skymend.sar.s1tiling_config.dem_tiles", lambda *a, **k: [])
 
 
+def order_of(track, tmp_path, chain, *, resolution=10.0, dem=None, orbit=None):
+    grid = Grid.from_mgrs(TILE, resolution)
+    dem = dem or tmp_path / "dem.tif"
+    return Order(track, grid, dem, tmp_path, chain, orbit, None, tmp_path, 2)
+
+
 def configured(tmp_path, chain, **changes):
     track = open_pass([make_safe(tmp_path / "in")], chain.polarisations)
-    arguments = {"orbit": None, "geoid": None, "cpus": 2, "settings": S1TilingSettings()}
-    config = prepare(
-        track, TILE, 10.0, tmp_path / "dem.tif", tmp_path, chain, **{**arguments, **changes}
-    )
+    config = prepare(order_of(track, tmp_path, chain, **changes), TILE, S1TilingSettings())
     parser = configparser.ConfigParser()
     parser.read(config)
     return parser
@@ -127,12 +131,15 @@ def test_values_are_protected_from_interpolation():
     [
         (Chain(speckle="refined-lee"), "none, lee or gamma-map with the engine s1tiling"),
         (Chain(multilook=2), "chain.multilook: expected 1"),
-        (Chain(remove_border_noise=False), "true: it always cuts"),
+        (Chain(remove_border_noise=False), r"true \(it always cuts\)"),
     ],
 )
-def test_what_it_cannot_do_is_refused(chain, sentence):
+def test_what_it_cannot_do_is_refused_before_anything_is_opened(tmp_path, chain, sentence):
+    nothing = [tmp_path / "no such product"]
     with pytest.raises(ConfigError, match=sentence):
-        check_chain(chain)
+        S1TilingEngine().process(
+            nothing, Grid.from_mgrs(TILE), tmp_path, tmp_path, chain=chain, work=tmp_path
+        )
 
 
 def test_the_tile_of_a_grid():
@@ -224,6 +231,34 @@ def test_missing_dem_is_named_also_where_a_task_failed_for_it(tmp_path):
         judge(Finished(66, (said,)), track)
 
 
+def test_missing_bindings_are_a_missing_tool(tmp_path):
+    """S1Processor without OTB's Python ends in a traceback and code 1, at the very start."""
+    track = open_pass([make_safe(tmp_path / "in")], ())
+    said = ("Traceback", "ModuleNotFoundError: No module named 'otbApplication'")
+    with pytest.raises(ToolMissingError, match="No module named 'otbApplication'"):
+        judge(Finished(1, said), track)
+
+
+def test_an_image_gets_the_network_only_to_fetch_an_orbit(monkeypatch, tmp_path, no_dem):
+    fences = []
+
+    def fake(tool, arguments, image, fence):
+        fences.append(fence)
+        return Finished(74, ())
+
+    monkeypatch.setattr("skymend.sar.s1tiling.launch", fake)
+    eof = "S1B_OPER_AUX_POEORB_OPOD_20220112T111739_V20211222T225942_20211224T005942.EOF"
+    (tmp_path / eof).write_text("orbit")
+    product = make_safe(tmp_path / "in")
+    grid = Grid.from_mgrs(TILE)
+    for orbit in (None, tmp_path / eof):
+        with pytest.raises(SkipJob):
+            S1TilingEngine(S1TilingSettings(image="i")).process(
+                [product], grid, tmp_path, tmp_path, chain=Chain(), orbit=orbit, work=tmp_path
+            )
+    assert [fence.network for fence in fences] == [True, False]
+
+
 def test_images_are_taken_by_their_names(tmp_path):
     track = open_pass([make_safe(tmp_path / "in")], ("VV",))
     folder = tmp_path / TILE
@@ -253,7 +288,7 @@ def test_the_program_is_missed_in_a_sentence(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("SKYMEND_S1PROCESSOR", raising=False)
     with pytest.raises(ToolMissingError, match="SKYMEND_S1TILING_IMAGE"):
-        find_s1processor()
+        S1PROCESSOR.find()
 
 
 def test_an_image_gets_the_configuration_and_the_geoid(monkeypatch, tmp_path, no_dem):
@@ -263,7 +298,8 @@ def test_an_image_gets_the_configuration_and_the_geoid(monkeypatch, tmp_path, no
         lines.append(argv)
         return Finished(74, ())
 
-    monkeypatch.setattr("skymend.sar.s1tiling.run_program", fake)
+    monkeypatch.setattr("skymend.sar.external.run_program", fake)
+    monkeypatch.setattr("skymend.sar.external.check_ready", lambda *a, **k: None)
     engine = S1TilingEngine(S1TilingSettings(image="skymend-s1tiling"))
     product = make_safe(tmp_path / "in")
     grid = Grid.from_mgrs(TILE).crop(Window(5000, 3000, 64, 64))
@@ -286,8 +322,7 @@ def dryrun(shared_data, tmp_path, chain):
     write_dn(safe, np.full((64, 64), 100), Window(9000, 13000, 64, 64))
     track = open_pass([safe], ())
     dem = wide_dem(tmp_path, west=10.5, east=17.0, south=39.5, north=44.5)
-    settings = S1TilingSettings()
-    config = prepare(track, TILE, 10.0, dem, tmp_path, chain, None, None, 2, settings)
+    config = prepare(order_of(track, tmp_path, chain, dem=dem), TILE, S1TilingSettings())
     return subprocess.run(
         [ROOT / "scripts" / "s1tiling-dryrun", config],
         stdout=subprocess.PIPE,

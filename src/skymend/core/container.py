@@ -87,24 +87,44 @@ def docker_command(
     if uid == 0:
         raise _owned_by_root(store)
     store = store.absolute()
-    limit = f"{round(memory_gb * 1024)}m"
     scratch = f"/tmp:rw,nosuid,nodev,mode=1777,size={round(memory_gb * 1024 * _TMP_SHARE)}m"
     return [
         *(sys.executable, "-m", "skymend.core.container"),
         *("docker", "run", "--rm", "--init", "--interactive", "--pull=never"),
         *("--name", name, "--log-driver", "none", "--read-only"),
         *(_logins(store) if network else ("--network", "none")),
-        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-        *("--user", f"{uid}:{gid}", "--pids-limit", str(_PROCESSES)),
-        *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
+        *limits(uid, gid, cpus, memory_gb),
+        *("--pids-limit", str(_PROCESSES)),
         *("--env", f"NUMBA_CACHE_DIR={store / 'cache' / 'numba'}"),
         *(part for variable in _THREADS for part in ("--env", f"{variable}={cpus}")),
-        *("--memory", limit, "--memory-swap", limit, "--tmpfs", scratch),
-        *("--mount", _bind(store)),
+        *("--tmpfs", scratch),
+        *("--mount", bind(store)),
         *_read_only_mounts(store, read_only_paths),
         *("--workdir", str(store), "--entrypoint", "/bin/sh", image, "-c", _WATCHER, "job"),
         *job_argv,
     ]
+
+
+def limits(uid: int, gid: int, cpus: int, memory_gb: float) -> list[str]:
+    """Return the options that bound a container: no rights, a user, cpus, memory.
+
+    More cpus than the machine has are cut to what it has: Docker would refuse them.
+    """
+    limit = f"{round(memory_gb * 1024)}m"
+    return [
+        *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
+        *("--user", f"{uid}:{gid}", "--cpus", str(min(cpus, os.cpu_count() or cpus))),
+        *("--memory", limit, "--memory-swap", limit),
+    ]
+
+
+def bind(path: Path, *options: str) -> str:
+    """Return the value of ``--mount`` that shows a path at its own place."""
+    fields = ("type=bind", f"src={path}", f"dst={path}", *options)
+    # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
+    return ",".join(
+        f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
+    )
 
 
 def _logins(store: Path) -> list[str]:
@@ -137,8 +157,14 @@ def remove_leftover(name: str) -> None:
     subprocess.run(["docker", "rm", "--force", name], capture_output=True, check=False)
 
 
-def check_ready(image: str) -> None:
+def check_ready(
+    image: str, *, where: str = "--in-containers", fix: str = "build it with `make container-image`"
+) -> None:
     """Make sure that Docker answers and has the image.
+
+    Parameters
+    ----------
+    where, fix : for the sentence, if it has not: who asks, and how the image comes about.
 
     Raises
     ------
@@ -154,7 +180,7 @@ def check_ready(image: str) -> None:
         )
     except FileNotFoundError:
         raise ToolMissingError(
-            where="--in-containers",
+            where=where,
             expected="the program docker",
             found="none on the PATH",
             fix="install Docker (Debian: apt-get install docker.io) or run without containers",
@@ -163,13 +189,13 @@ def check_ready(image: str) -> None:
         return
     if "no such image" in found.stderr.lower():
         raise ToolMissingError(
-            where="--in-containers",
+            where=where,
             expected=f"the image {image}",
             found="none of that name in the local Docker",
-            fix="build it with `make container-image`",
+            fix=fix,
         )
     raise ToolMissingError(
-        where="--in-containers",
+        where=where,
         expected="a Docker daemon that answers",
         found=found.stderr.strip() or f"exit code {found.returncode}",
         fix="start the daemon or set DOCKER_HOST (docs/containers.md)",
@@ -206,20 +232,12 @@ def _give(store: Path, uid: int, gid: int) -> None:
                 os.chown(path, uid, gid, follow_symlinks=False)
 
 
-def _bind(path: Path, *options: str) -> str:
-    fields = ("type=bind", f"src={path}", f"dst={path}", *options)
-    # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
-    return ",".join(
-        f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
-    )
-
-
 def _read_only_mounts(store: Path, paths: Iterable[Path]) -> list[str]:
     kept: list[Path] = []
     for path in sorted({path.absolute() for path in paths}):
         if not any(path.is_relative_to(known) for known in (store, *kept)):
             kept.append(path)
-    return [part for path in kept for part in ("--mount", _bind(path, "readonly"))]
+    return [part for path in kept for part in ("--mount", bind(path, "readonly"))]
 
 
 def _owned_by_root(store: Path) -> StoreError:

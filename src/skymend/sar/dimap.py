@@ -155,10 +155,21 @@ def _open(path: Path) -> Iterator[DatasetReader]:
         # ENVI keeps its header beside the image, which GDAL must be let to look for.
         beside = rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="FALSE")
         with gdal_env(), beside, rasterio.open(path, driver=driver) as dataset:
+            if driver == "ENVI":
+                _check_whole(path, dataset)
             yield dataset
     except (RasterioError, CPLE_BaseError, ValueError, OverflowError, MemoryError) as error:
         # Also what a damaged header makes of the CRS or the size, while the image is read.
         raise _error(path, "a readable image", str(error.__cause__ or error)[:160]) from error
+
+
+def _check_whole(path: Path, dataset: DatasetReader) -> None:
+    """Refuse an image that was not written to its end: GDAL would read zeros there."""
+    sizes = (np.dtype(kind).itemsize for kind in dataset.dtypes)
+    wanted = dataset.width * dataset.height * sum(sizes)
+    size = path.stat().st_size
+    if size < wanted:
+        raise _error(path, f"an image of {wanted} bytes", f"{size}: it was not written to its end")
 
 
 def _window(dataset: DatasetReader, grid: Grid) -> Window | None:

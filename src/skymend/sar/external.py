@@ -1,127 +1,186 @@
-"""Other people's programs: found, run, watched, and fenced into a container where asked."""
+"""Engines that are other people's programs: what they share.
+
+A program is found on this machine, or an image is named to run it in; the settings come from
+the variables ``SKYMEND_<ENGINE>_...``; a pass is opened and handed on as one order.
+"""
 
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
-from collections import deque
+import uuid
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar, Self
 
-from skymend.core.errors import RetryableError, StoreError, ToolMissingError
+from skymend.core.container import bind, check_ready, limits
+from skymend.core.errors import ConfigError, ToolMissingError
+from skymend.core.grid import Grid
+from skymend.sar.engine import BackscatterScene, Chain
+from skymend.sar.passes import Pass, open_pass
+from skymend.sar.programs import Finished, find_on_path, run_program
 
-KEPT_LINES = 200
-"""Last lines of a program's output that are kept for its error."""
-
-_CHUNK = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Finished:
-    """How a program ended.
-
-    Parameters
-    ----------
-    code : exit code; negative for the signal that killed it.
-    lines : the last lines of standard output and standard error, in the order they came.
-    """
-
-    code: int
-    lines: tuple[str, ...]
-
-    @property
-    def text(self) -> str:
-        """The kept lines as one text."""
-        return "\n".join(self.lines)
+_DOCKER_FAILED = 125
 
 
 @dataclass(frozen=True, slots=True)
-class Container:
-    """An image to run a program in.
+class Order:
+    """What an engine is to do: :meth:`~skymend.sar.engine.SarEngine.process` in one piece."""
 
-    Parameters
-    ----------
-    image : it must be there: nothing is pulled.
-    network : whether the program may reach the network.
-    environment : variables inside.
-    """
+    track: Pass
+    grid: Grid
+    dem: Path
+    out: Path
+    chain: Chain
+    orbit: Path | None
+    geoid: Path | None
+    work: Path
+    cpus: int
 
-    image: str
-    network: bool = False
-    environment: Mapping[str, str] = field(default_factory=dict)
 
-    def command(
+class ExternalEngine(ABC):
+    """An engine that is a program of other people's."""
+
+    __slots__ = ()
+    name: str
+
+    def process(
         self,
-        argv: Sequence[str],
+        products: Sequence[Path],
+        grid: Grid,
+        dem: Path,
+        out: Path,
         *,
-        read: Sequence[Path],
-        write: Sequence[Path],
-        memory_gb: float,
-        cpus: int,
-    ) -> list[str]:
-        """Return the ``docker run`` line for a program.
+        chain: Chain,
+        orbit: Path | None = None,
+        geoid: Path | None = None,
+        work: Path,
+        cpus: int = 1,
+    ) -> BackscatterScene:
+        """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`."""
+        for option, (fits, expected, found) in self.demands(chain, orbit, geoid).items():
+            if not fits:
+                raise ConfigError(
+                    where=option,
+                    expected=f"{expected} with the engine {self.name}",
+                    found=str(found),
+                    fix="change the option, or use the engine embedded",
+                )
+        track = open_pass(products, chain.polarisations)
+        return self.make(Order(track, grid, dem, out, chain, orbit, geoid, work, cpus))
 
-        Parameters
-        ----------
-        argv : program and arguments, as inside the image.
-        read, write : files and folders it may read or write; the same paths inside as outside.
-            It runs in the first of the writable folders.
-        memory_gb, cpus : limits of the container.
+    @abstractmethod
+    def demands(
+        self, chain: Chain, orbit: Path | None, geoid: Path | None
+    ) -> dict[str, tuple[bool, str, object]]:
+        """Return what the engine demands of the options.
+
+        Returns
+        -------
+        Option -> whether it fits, what is expected, and what was found.
         """
-        limit = f"{round(memory_gb * 1024)}m"
-        writable = sorted({p.resolve() for p in write})
-        readable = sorted({p.resolve() for p in read} - set(writable))
-        variables = {"HOME": "/tmp", **self.environment}
-        return [
-            *("docker", "run", "--rm", "--init", "--pull=never", "--read-only"),
-            *("--network", "bridge" if self.network else "none"),
-            *("--cap-drop", "ALL", "--security-opt", "no-new-privileges"),
-            *("--user", f"{os.getuid()}:{os.getgid()}"),
-            *("--memory", limit, "--memory-swap", limit),
-            *("--cpus", str(min(cpus, os.cpu_count() or cpus))),
-            *("--tmpfs", "/tmp:rw,nosuid,nodev,mode=1777"),
-            *(part for n, v in sorted(variables.items()) for part in ("--env", f"{n}={v}")),
-            *(part for p in writable for part in ("--mount", _mount(p))),
-            *(part for p in readable for part in ("--mount", _mount(p, "readonly"))),
-            *(("--workdir", str(writable[0])) if writable else ()),
-            self.image,
-            *argv,
-        ]
+
+    @abstractmethod
+    def make(self, order: Order) -> BackscatterScene:
+        """Make the backscatter of a pass whose options fit."""
 
 
-def _mount(path: Path, *options: str) -> str:
-    fields = ("type=bind", f"src={path}", f"dst={path}", *options)
-    # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
-    return ",".join(
-        f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
-    )
-
-
-def find_program(name: str, *, variable: str, homes: Sequence[tuple[str, str]] = ()) -> Path | None:
-    """Return where a program lies.
+@dataclass(frozen=True, slots=True)
+class ToolSettings:
+    """Where an engine's program is and what it may use.
 
     Parameters
     ----------
-    name : its file name, looked for on the PATH.
+    image : container image to run it in; None for the program of this machine.
+    memory_gb : memory of the program.
+    """
+
+    ENGINE: ClassVar[str]
+
+    image: str | None = None
+    memory_gb: float = 4.0
+
+    @classmethod
+    def of_environment(cls) -> Self:
+        """Read the settings from the variables ``SKYMEND_<ENGINE>_IMAGE``, ``..._MEMORY_GB``.
+
+        Raises
+        ------
+        ConfigError
+            if the memory is no number of gigabytes.
+        """
+        return cls(image=variable(f"SKYMEND_{cls.ENGINE}_IMAGE"), memory_gb=cls._memory())
+
+    @classmethod
+    def _memory(cls) -> float:
+        name, usual = f"SKYMEND_{cls.ENGINE}_MEMORY_GB", cls().memory_gb
+        text = variable(name)
+        try:
+            memory_gb = usual if text is None else float(text)
+        except ValueError:
+            memory_gb = 0.0
+        # The upper end refuses infinity, and what nobody has.
+        if not 1 <= memory_gb <= 100_000:
+            raise ConfigError(
+                where=name,
+                expected="gigabytes, 1 or more",
+                found=repr(text),
+                fix=f"correct the variable, or unset it for {usual:g}",
+            )
+        return memory_gb
+
+
+def variable(name: str) -> str | None:
+    """Return an environment variable; None where it is empty."""
+    return os.environ.get(name) or None
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A program, and where it is looked for.
+
+    Parameters
+    ----------
+    engine : whose it is.
+    name : its file name.
     variable : environment variable that names the program itself; it wins.
     homes : environment variables that name an installation, with the folder below it.
-
-    Raises
-    ------
-    ToolMissingError
-        if a variable names something that cannot be run.
+    fix : how to get it.
+    entry_point : the image's entry point is the program, whose name is then left away.
     """
-    given = os.environ.get(variable)
-    if given:
-        return _runnable(Path(given), variable)
-    for home, folder in homes:
-        root = os.environ.get(home)
-        if root:
-            return _runnable(Path(root) / folder / name, home)
-    found = shutil.which(name)
-    return Path(found) if found else None
+
+    engine: str
+    name: str
+    fix: str
+    variable: str = ""
+    homes: tuple[tuple[str, str], ...] = ()
+    entry_point: bool = False
+
+    def find(self) -> Path:
+        """Return where the program lies.
+
+        Raises
+        ------
+        ToolMissingError
+            if it is nowhere, or a variable names something that cannot be run.
+        """
+        places = [(self.variable, Path())] if self.variable else []
+        places += [(home, Path(folder) / self.name) for home, folder in self.homes]
+        for name, below in places:
+            root = variable(name)
+            if root is not None:
+                return _runnable(Path(root) / below, name)
+        found = find_on_path(self.name)
+        if found is None:
+            looked = ", ".join(name for name, _ in places)
+            raise ToolMissingError(
+                where=f"engine {self.engine}",
+                expected=f"the program {self.name}",
+                found=f"none in {looked} or on the PATH" if looked else "none on the PATH",
+                fix=self.fix,
+            )
+        return found
 
 
 def _runnable(path: Path, variable: str) -> Path:
@@ -135,101 +194,93 @@ def _runnable(path: Path, variable: str) -> Path:
     )
 
 
-def run_program(
-    argv: Sequence[str],
-    *,
-    on_text: Callable[[str], None] = lambda text: None,
-    environment: Mapping[str, str] | None = None,
-    folder: Path | None = None,
-) -> Finished:
-    """Run a program to its end; its output is watched as it comes.
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a program in a container sees and may use.
 
     Parameters
     ----------
-    argv : program and arguments; no shell reads them.
-    on_text : takes each piece of output at once, also of unfinished lines.
-    environment : variables set besides those of this process.
-    folder : working folder.
+    read, write : files and folders it may read or write; the same paths inside as outside. It
+        runs in the first of the writable folders.
+    memory_gb, cpus : limits of the container.
+    network : whether it may reach the network.
+    """
+
+    read: Sequence[Path]
+    write: Sequence[Path]
+    memory_gb: float
+    cpus: int
+    network: bool = False
+
+    def command(
+        self, image: str, argv: Sequence[str], name: str, environment: Mapping[str, str]
+    ) -> list[str]:
+        """Return the ``docker run`` line for a program.
+
+        Parameters
+        ----------
+        image : it must be there: nothing is pulled.
+        argv : program and arguments, as inside the image.
+        name : of the container.
+        environment : variables inside.
+        """
+        writable = sorted({p.resolve() for p in self.write})
+        readable = sorted({p.resolve() for p in self.read} - set(writable))
+        variables = {"HOME": "/tmp", **environment}
+        return [
+            *("docker", "run", "--rm", "--init", "--pull=never", "--read-only", "--name", name),
+            *("--network", "bridge" if self.network else "none"),
+            *limits(os.getuid(), os.getgid(), self.cpus, self.memory_gb),
+            *("--tmpfs", "/tmp:rw,nosuid,nodev,mode=1777"),
+            *(part for n, v in sorted(variables.items()) for part in ("--env", f"{n}={v}")),
+            *(part for p in writable for part in ("--mount", bind(p))),
+            *(part for p in readable for part in ("--mount", bind(p, "readonly"))),
+            *("--workdir", str(self.write[0].resolve())),
+            image,
+            *argv,
+        ]
+
+
+def launch(
+    tool: Tool,
+    arguments: Sequence[str],
+    image: str | None,
+    fence: Fence,
+    *,
+    environment: Mapping[str, str] | None = None,
+    on_text: Callable[[str], None] = lambda text: None,
+) -> Finished:
+    """Run a program to its end, here or in a container.
+
+    Parameters
+    ----------
+    image : container image to run it in; None for the program of this machine.
+    fence : what it sees and may use in a container; its first writable folder is the working
+        folder here too.
+    environment : variables set besides the usual ones.
 
     Raises
     ------
     ToolMissingError
-        if the program cannot be started.
+        if the program, Docker or the image is missing.
     """
-    try:
-        process = subprocess.Popen(
-            argv,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, **(environment or {})},
-            cwd=folder,
+    if image is None:
+        return run_program(
+            [str(tool.find()), *arguments],
+            environment=environment,
+            folder=fence.write[0],
+            on_text=on_text,
         )
-    except OSError as error:
+    check_ready(image, where=f"engine {tool.engine}", fix="build it (docs/engines-sar.md)")
+    name = f"skymend-{tool.engine}-{uuid.uuid4().hex[:16]}"
+    inside = arguments if tool.entry_point else [tool.name, *arguments]
+    command = fence.command(image, inside, name, environment or {})
+    finished = run_program(command, on_text=on_text, container=name)
+    if finished.code == _DOCKER_FAILED:
         raise ToolMissingError(
-            where=argv[0],
-            expected="a program that can be started",
-            found=str(error.strerror or error),
-            fix="install it, or give its path",
-        ) from None
-    lines: deque[str] = deque(maxlen=KEPT_LINES)
-    try:
-        _watch(process, lines, on_text)
-        code = process.wait()
-    except BaseException:
-        process.kill()
-        process.wait()
-        raise
-    return Finished(code, tuple(lines))
-
-
-def _watch(
-    process: subprocess.Popen[bytes], lines: deque[str], on_text: Callable[[str], None]
-) -> None:
-    """Read the output to its end, passing pieces on and keeping whole lines."""
-    stream = process.stdout
-    if stream is None:
-        return
-    rest = ""
-    with stream:
-        while chunk := os.read(stream.fileno(), _CHUNK):
-            text = chunk.decode("utf-8", "replace")
-            on_text(text)
-            *whole, rest = (rest + text).split("\n")
-            lines.extend(line.rstrip() for line in whole if line.strip())
-    if rest.strip():
-        lines.append(rest.rstrip())
-
-
-def check_killed(finished: Finished, program: str) -> None:
-    """Raise if the program did not end by itself, or the disk is full.
-
-    Raises
-    ------
-    RetryableError
-        if a signal ended it: the machine ran out of memory, or somebody stopped it.
-    StoreError
-        if it says that no space is left.
-    """
-    if finished.code < 0 or finished.code in {137, 143}:
-        signal = -finished.code if finished.code < 0 else finished.code - 128
-        raise RetryableError(
-            where=program,
-            expected="to run to its end",
-            found=f"ended by signal {signal}, most often for lack of memory",
-            fix="give the task more memory, or run fewer jobs at a time",
+            where=f"engine {tool.engine}",
+            expected=f"Docker to run the image {image}",
+            found=finished.lines[-1][:300] if finished.lines else "exit code 125",
+            fix="see what `docker run` says of it",
         )
-    if finished.code != 0 and "no space left on device" in finished.text.lower():
-        raise StoreError(
-            where=program,
-            expected="free space for its work files",
-            found="a full disk",
-            fix="free space, or put the work folder on a larger disk",
-        )
-
-
-def last_words(finished: Finished, *markers: str) -> str:
-    """Return the last line with one of the markers, else the last line; for an error."""
-    marked = [line for line in finished.lines if any(m in line for m in markers)]
-    chosen = (marked or list(finished.lines) or ["no output at all"])[-1]
-    return f"exit code {finished.code}: {chosen.strip()[:300]}"
+    return finished

@@ -7,21 +7,17 @@ no terrain flattening, speckle filter or multilook: the chain must not ask for t
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from skymend.core.cog import CogWriter
 from skymend.core.encoding import BACKSCATTER, FloatArray
-from skymend.core.errors import (
-    ConfigError,
-    ProductError,
-    ToolMissingError,
-)
+from skymend.core.errors import ConfigError, ProductError
 from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.radar import POWER
@@ -29,18 +25,12 @@ from skymend.products.sampling import read_continuous
 from skymend.products.sentinel1 import GrdProduct
 from skymend.products.strips import strips
 from skymend.sar.engine import BackscatterScene, Chain
-from skymend.sar.external import (
-    Container,
-    Finished,
-    check_killed,
-    find_program,
-    last_words,
-    run_program,
-)
+from skymend.sar.external import ExternalEngine, Fence, Order, Tool, ToolSettings, launch
 from skymend.sar.geoid import find_egm96
 from skymend.sar.naming import s1tiling_name
 from skymend.sar.otb_margins import Margins, margins_of
-from skymend.sar.passes import Pass, open_pass, pass_facts
+from skymend.sar.passes import Pass, pass_facts
+from skymend.sar.programs import Finished, check_killed, last_words
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out, tile_of
 from skymend.sar.tiled_scene import write_tiled
 
@@ -53,58 +43,47 @@ _GRID_SPACING_M = 40.0
 
 
 @dataclass(frozen=True, slots=True)
-class OtbSettings:
-    """Where OTB is and what it may use.
+class OtbSettings(ToolSettings):
+    """Where OTB is and what it may use; ``memory_gb`` are the buffers of one application."""
 
-    Parameters
-    ----------
-    image : container image with the programs ``otbcli_...``; None for those of this machine.
-    memory_mb : the buffers of one application (``-ram``).
-    """
+    ENGINE: ClassVar[str] = "OTB"
 
-    image: str | None = None
-    memory_mb: int = 1024
-
-    @classmethod
-    def of_environment(cls) -> OtbSettings:
-        """Read the settings from ``SKYMEND_OTB_IMAGE``."""
-        return cls(image=os.environ.get("SKYMEND_OTB_IMAGE") or None)
+    memory_gb: float = 1.0
 
 
 @dataclass(frozen=True, slots=True)
-class OtbEngine:
-    """The engine ``otb``."""
+class OtbEngine(ExternalEngine):
+    """The engine ``otb``.
+
+    The grid must lie on a Sentinel-2 tile. The image under its S1Tiling name stays in
+    ``work/s1tiling``.
+    """
 
     settings: OtbSettings = field(default_factory=OtbSettings.of_environment)
     name: str = "otb"
 
-    def process(
-        self,
-        products: Sequence[Path],
-        grid: Grid,
-        dem: Path,
-        out: Path,
-        *,
-        chain: Chain,
-        orbit: Path | None = None,
-        geoid: Path | None = None,
-        work: Path,
-        cpus: int = 1,
-    ) -> BackscatterScene:
-        """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`.
+    def demands(
+        self, chain: Chain, orbit: Path | None, geoid: Path | None
+    ) -> dict[str, tuple[bool, str, object]]:
+        """Return what the chain of OTB applications can do."""
+        convention = chain.convention
+        return {
+            "chain.convention": (convention in _LUTS, "sigma0, gamma0 or beta0", convention),
+            "chain.speckle": (chain.speckle == "none", "none", chain.speckle),
+            "chain.multilook": (chain.multilook == 1, "1", chain.multilook),
+            "orbit": (orbit is None, "none (OTB takes the annotation's)", orbit),
+        }
 
-        The grid must lie on a Sentinel-2 tile. ``orbit`` must be None: OTB takes the
-        annotation's. The image under its S1Tiling name stays in ``work/s1tiling``.
-        """
-        check_chain(chain, orbit)
-        track = open_pass(products, chain.polarisations)
-        tile = tile_of(grid)
+    def make(self, order: Order) -> BackscatterScene:
+        """Make the backscatter of a pass."""
+        track, chain, work = order.track, order.chain, order.work
+        tile = tile_of(order.grid)
         lay_out(track, work / "safe")
-        dem_tiles(dem, tile, track, work / "dem", whole=False)
-        run = _Run(self.settings, work, geoid or find_egm96(), chain, grid, cpus, tuple(products))
-        images = [_channel(run, track, tile, channel) for channel in track.channels]
-        target = out / "backscatter.tif"
-        write_tiled(images[0], grid, track.channels, target, decibel=chain.decibel)
+        dem_tiles(order.dem, tile, track, work / "dem", whole=False)
+        run = _Run(self.settings, order, order.geoid or find_egm96())
+        images = [_channel(run, tile, channel) for channel in track.channels]
+        target = order.out / "backscatter.tif"
+        write_tiled(images[0], order.grid, track.channels, target, decibel=chain.decibel)
         return BackscatterScene(
             backscatter=target,
             incidence=None,
@@ -113,60 +92,44 @@ class OtbEngine:
         )
 
 
-def check_chain(chain: Chain, orbit: Path | None) -> None:
-    """Refuse what the chain of OTB applications cannot do.
-
-    Raises
-    ------
-    ConfigError
-        naming the option.
-    """
-    problems = {
-        "convention": (chain.convention in _LUTS, "sigma0, gamma0 or beta0", chain.convention),
-        "speckle": (chain.speckle == "none", "none", chain.speckle),
-        "multilook": (chain.multilook == 1, "1", str(chain.multilook)),
-        "orbit": (orbit is None, "none: OTB takes the annotation's", str(orbit)),
-    }
-    for option, (fits, expected, found) in problems.items():
-        if not fits:
-            raise ConfigError(
-                where=f"chain.{option}" if option != "orbit" else option,
-                expected=f"{expected} with the engine otb",
-                found=found,
-                fix="change the option, or use the engine embedded",
-            )
-
-
 @dataclass(frozen=True, slots=True)
 class _Run:
     """What every application of one run shares."""
 
     settings: OtbSettings
-    work: Path
+    order: Order
     geoid: Path
-    chain: Chain
-    grid: Grid
-    cpus: int
-    products: tuple[Path, ...]
+
+    @property
+    def chain(self) -> Chain:
+        return self.order.chain
+
+    @property
+    def work(self) -> Path:
+        return self.order.work
+
+    @property
+    def memory_mb(self) -> int:
+        return round(self.settings.memory_gb * 1024)
 
     def call(self, application: str, **options: object) -> None:
         """Run one application; underscores of option names stand for dots."""
         arguments = [part for n, v in options.items() for part in _option(n, v)]
-        argv = [f"otbcli_{application}", *arguments, "-progress", "false"]
-        environment = {"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(self.cpus)}
-        if self.settings.image is None:
-            argv[0] = str(find_application(application))
-            judge(run_program(argv, environment=environment), application)
-            return
-        box = Container(self.settings.image, environment=environment)
-        command = box.command(
-            argv,
-            read=[*self.products, self.geoid],
+        cpus = self.order.cpus
+        fence = Fence(
+            read=[*self.order.track.paths, self.geoid],
             write=[self.work],
-            memory_gb=self.settings.memory_mb / 256 + 2,
-            cpus=self.cpus,
+            memory_gb=self.settings.memory_gb * 4 + 2,
+            cpus=cpus,
         )
-        judge(run_program(command), application)
+        finished = launch(
+            tool_of(application),
+            [*arguments, "-progress", "false"],
+            self.settings.image,
+            fence,
+            environment={"ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS": str(cpus)},
+        )
+        judge(finished, application)
 
 
 def _option(name: str, value: object) -> list[str]:
@@ -174,24 +137,14 @@ def _option(name: str, value: object) -> list[str]:
     return [f"-{name.replace('_', '.')}", *(str(v) for v in values)]
 
 
-def find_application(application: str) -> Path:
-    """Return where an application's program lies.
-
-    Raises
-    ------
-    ToolMissingError
-        if it is nowhere.
-    """
-    name = f"otbcli_{application}"
-    found = find_program(name, variable=f"SKYMEND_{name.upper()}", homes=[("OTB_HOME", "bin")])
-    if found is None:
-        raise ToolMissingError(
-            where="engine otb",
-            expected=f"the program {name}",
-            found="none in OTB_HOME or on the PATH",
-            fix="install it (Debian: apt-get install otb-bin), or name SKYMEND_OTB_IMAGE",
-        )
-    return found
+def tool_of(application: str) -> Tool:
+    """Return the program of an application."""
+    return Tool(
+        engine="otb",
+        name=f"otbcli_{application}",
+        homes=(("OTB_HOME", "bin"),),
+        fix="install it (Debian: apt-get install otb-bin), or name SKYMEND_OTB_IMAGE",
+    )
 
 
 def judge(finished: Finished, application: str) -> None:
@@ -217,14 +170,15 @@ def judge(finished: Finished, application: str) -> None:
     )
 
 
-def _channel(run: _Run, track: Pass, tile: str, channel: str) -> Path:
+def _channel(run: _Run, tile: str, channel: str) -> Path:
     """Make the image of one channel and return it under its S1Tiling name."""
+    track, grid = run.order.track, run.order.grid
     parts = [_slice(run, track, product, channel) for product in track.slices]
     folder = run.work / "s1tiling" / tile
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / s1tiling_name(track, tile, channel, run.chain.convention)
-    with CogWriter(path, run.grid, [channel], BACKSCATTER) as writer:
-        for window, part in strips(run.grid):
+    with CogWriter(path, grid, [channel], BACKSCATTER) as writer:
+        for window, part in strips(grid):
             writer.write(_joined(parts, part)[None], window)
     for file in parts:
         file.unlink()
@@ -266,7 +220,7 @@ def _calibrate(run: _Run, measurement: Path, out: Path) -> Path:
         "SARCalibration",
         **{"in": measurement, "out": [out, "float"], "lut": _LUTS[run.chain.convention]},
         removenoise="true" if run.chain.remove_thermal_noise else "false",
-        ram=run.settings.memory_mb,
+        ram=run.memory_mb,
     )
     return out
 
@@ -274,15 +228,15 @@ def _calibrate(run: _Run, measurement: Path, out: Path) -> Path:
 def _raise_to_floor(run: _Run, measurement: Path, image: Path, out: Path) -> Path:
     """Raise power at or below the noise to the floor; only a DN of 0 stays 0, no data."""
     floor = f"im1b1 == 0 ? 0 : (im2b1 <= {FLOOR} ? {FLOOR} : im2b1)"
-    inputs, ram = [measurement, image], run.settings.memory_mb
-    run.call("BandMath", il=inputs, out=[out, "float"], exp=floor, ram=ram)
+    inputs = [measurement, image]
+    run.call("BandMath", il=inputs, out=[out, "float"], exp=floor, ram=run.memory_mb)
     return out
 
 
 def _reset_margins(run: _Run, image: Path, out: Path, margins: Margins) -> Path:
     run.call(
         "ResetMargin",
-        **{"in": image, "out": [out, "float"], "mode": "margin", "ram": run.settings.memory_mb},
+        **{"in": image, "out": [out, "float"], "mode": "margin", "ram": run.memory_mb},
         margin_top=margins.top,
         margin_bottom=margins.bottom,
         margin_left=margins.left,
@@ -293,7 +247,7 @@ def _reset_margins(run: _Run, image: Path, out: Path, margins: Margins) -> Path:
 
 def _orthorectify(run: _Run, image: Path, out: Path) -> Path:
     """Bring an image onto the grid; OTB counts from the corner of the upper left pixel."""
-    grid = run.grid
+    grid = run.order.grid
     rows, columns = grid.shape
     run.call(
         "OrthoRectification",
@@ -311,7 +265,7 @@ def _orthorectify(run: _Run, image: Path, out: Path) -> Path:
         elev_geoid=run.geoid,
         interpolator=_INTERPOLATIONS[run.chain.resampling],
         opt_gridspacing=_GRID_SPACING_M,
-        opt_ram=run.settings.memory_mb,
+        opt_ram=run.memory_mb,
     )
     made = describe(out).grid
     same = np.allclose(made.transform, grid.transform, atol=1e-3) and made.shape == grid.shape

@@ -7,7 +7,7 @@ flattening also needs S1Tiling's own OTB modules, which its images have.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,108 +20,70 @@ from skymend.core.errors import (
     StoreError,
     ToolMissingError,
 )
-from skymend.core.grid import Grid
 from skymend.products.s1tiling import Name
 from skymend.sar.engine import BackscatterScene, Chain
-from skymend.sar.external import (
-    Container,
-    Finished,
-    check_killed,
-    find_program,
-    last_words,
-    run_program,
-)
+from skymend.sar.external import ExternalEngine, Fence, Order, Tool, launch
 from skymend.sar.geoid import find_egm96
-from skymend.sar.passes import Pass, open_pass, pass_facts
-from skymend.sar.s1tiling_config import S1TilingSettings, prepare
+from skymend.sar.passes import Pass, pass_facts
+from skymend.sar.programs import Finished, check_killed, last_words
+from skymend.sar.s1tiling_config import S1TilingSettings, demands, prepare
 from skymend.sar.s1tiling_inputs import tile_of
 from skymend.sar.tiled_scene import write_tiled
 
+S1PROCESSOR = Tool(
+    engine="s1tiling",
+    name="S1Processor",
+    variable="SKYMEND_S1PROCESSOR",
+    fix="name an image in SKYMEND_S1TILING_IMAGE, or use the engine embedded or otb",
+    entry_point=True,
+)
+
 
 @dataclass(frozen=True, slots=True)
-class S1TilingEngine:
-    """The engine ``s1tiling``."""
+class S1TilingEngine(ExternalEngine):
+    """The engine ``s1tiling``.
+
+    The grid must lie on a Sentinel-2 tile; S1Tiling makes the whole tile, of which the part is
+    taken. There is no incidence and no state.
+    """
 
     settings: S1TilingSettings = field(default_factory=S1TilingSettings.of_environment)
     name: str = "s1tiling"
 
-    def process(
-        self,
-        products: Sequence[Path],
-        grid: Grid,
-        dem: Path,
-        out: Path,
-        *,
-        chain: Chain,
-        orbit: Path | None = None,
-        geoid: Path | None = None,
-        work: Path,
-        cpus: int = 1,
-    ) -> BackscatterScene:
-        """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`.
+    def demands(
+        self, chain: Chain, orbit: Path | None, geoid: Path | None
+    ) -> dict[str, tuple[bool, str, object]]:
+        """Return what S1Tiling can do."""
+        return demands(chain)
 
-        The grid must lie on a Sentinel-2 tile; S1Tiling makes the whole tile, of which the part
-        is taken. There is no incidence and no state.
-        """
-        track = open_pass(products, chain.polarisations)
-        tile = tile_of(grid)
-        config = prepare(
-            track, tile, grid.resolution, dem, work, chain, orbit, geoid, cpus, self.settings
-        )
-        judge(self._run(config, work, products, geoid, chain, cpus), track)
-        image = take(work / "out", tile, track, chain)
-        target = out / "backscatter.tif"
-        write_tiled(image, grid, track.channels, target, decibel=chain.decibel)
+    def make(self, order: Order) -> BackscatterScene:
+        """Make the backscatter of a pass."""
+        track, chain = order.track, order.chain
+        tile = tile_of(order.grid)
+        config = prepare(order, tile, self.settings)
+        judge(self._run(config, order), track)
+        image = take(order.work / "out", tile, track, chain)
+        target = order.out / "backscatter.tif"
+        write_tiled(image, order.grid, track.channels, target, decibel=chain.decibel)
+        facts = pass_facts(track, chain, self.name)
         return BackscatterScene(
             backscatter=target,
             incidence=None,
             state=None,
-            facts=pass_facts(track, chain, self.name) | {"geoid": (geoid or find_egm96()).name},
+            facts=facts | {"geoid": (order.geoid or find_egm96()).name},
         )
 
-    def _run(
-        self,
-        config: Path,
-        work: Path,
-        products: Sequence[Path],
-        geoid: Path | None,
-        chain: Chain,
-        cpus: int,
-    ) -> Finished:
-        if self.settings.image is None:
-            program = self.settings.program or find_s1processor()
-            return run_program([str(program), str(config)], folder=work)
+    def _run(self, config: Path, order: Order) -> Finished:
         # Terrain flattening without an orbit file makes S1Tiling fetch one.
-        flattened = chain.convention == "gamma0-flattened"
-        box = Container(self.settings.image, network=flattened)
-        # The entry point of S1Tiling's image is S1Processor.
-        command = box.command(
-            [str(config)],
-            read=[*products, geoid or find_egm96()],
-            write=[work],
-            memory_gb=self.settings.memory_gb * cpus + 2,
-            cpus=cpus,
+        flattened = order.chain.convention == "gamma0-flattened"
+        fence = Fence(
+            read=[*order.track.paths, order.geoid or find_egm96()],
+            write=[order.work],
+            memory_gb=self.settings.memory_gb * order.cpus + 2,
+            cpus=order.cpus,
+            network=flattened and order.track.orbit_file(order.orbit) is None,
         )
-        return run_program(command, folder=work)
-
-
-def find_s1processor() -> Path:
-    """Return where S1Processor lies.
-
-    Raises
-    ------
-    ToolMissingError
-        if it is nowhere.
-    """
-    found = find_program("S1Processor", variable="SKYMEND_S1PROCESSOR")
-    if found is None:
-        raise ToolMissingError(
-            where="engine s1tiling",
-            expected="S1Tiling's program S1Processor",
-            found="none in SKYMEND_S1PROCESSOR or on the PATH",
-            fix="name an image in SKYMEND_S1TILING_IMAGE, or use the engine embedded or otb",
-        )
-    return found
+        return launch(S1PROCESSOR, [str(config)], self.settings.image, fence)
 
 
 def take(folder: Path, tile: str, track: Pass, chain: Chain) -> Path:
@@ -181,7 +143,11 @@ def judge(finished: Finished, track: Pass) -> None:
         return
     if finished.code == 74:
         raise SkipJob("the pass does not touch the tile")
-    code = 75 if "DEM files are missing" in finished.text else finished.code
+    code = finished.code
+    if "DEM files are missing" in finished.text:
+        code = 75
+    elif "ModuleNotFoundError" in finished.text:  # OTB's Python bindings, at the very start
+        code = 77
     kind, expected, fix = _OUTCOMES.get(code, _OUTCOMES[78])
     raise kind(
         where=track.first.id,

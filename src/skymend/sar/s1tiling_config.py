@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 from skymend.core.errors import ConfigError
 from skymend.core.files import write_text
 from skymend.sar.engine import POLARISATIONS, Chain
+from skymend.sar.external import Order, ToolSettings
 from skymend.sar.geoid import find_egm96
 from skymend.sar.passes import Pass
 from skymend.sar.s1tiling_inputs import dem_tiles, lay_out
@@ -31,39 +32,16 @@ _STEM = (
 
 
 @dataclass(frozen=True, slots=True)
-class S1TilingSettings:
-    """Where S1Tiling is and what it may use.
+class S1TilingSettings(ToolSettings):
+    """Where S1Tiling is and what it may use; ``memory_gb`` is that of one process of OTB."""
 
-    Parameters
-    ----------
-    program : S1Processor; None to look for it.
-    image : container image with S1Processor; it wins over ``program``.
-    memory_gb : of one process of OTB.
-    """
+    ENGINE: ClassVar[str] = "S1TILING"
 
-    program: Path | None = None
-    image: str | None = None
     memory_gb: float = 4.0
 
-    @classmethod
-    def of_environment(cls) -> S1TilingSettings:
-        """Read the settings from the environment."""
-        return cls(image=os.environ.get("SKYMEND_S1TILING_IMAGE") or None)
 
-
-def prepare(
-    track: Pass,
-    tile: str,
-    resolution_m: float,
-    dem: Path,
-    work: Path,
-    chain: Chain,
-    orbit: Path | None,
-    geoid: Path | None,
-    cpus: int,
-    settings: S1TilingSettings,
-) -> Path:
-    """Lay out what S1Tiling reads below ``work`` and write its configuration.
+def prepare(order: Order, tile: str, settings: S1TilingSettings) -> Path:
+    """Lay out what S1Tiling reads below the work folder and write its configuration.
 
     Returns
     -------
@@ -71,25 +49,24 @@ def prepare(
 
     Raises
     ------
-    ConfigError
-        if S1Tiling has no such processing.
     ProductError
         if the DEM has no height in the tile.
     """
-    check_chain(chain)
+    track, chain, work = order.track, order.chain, order.work
     for name in ("out", "tmp", "eof"):
         (work / name).mkdir(parents=True, exist_ok=True)
     lay_out(track, work / "s1_images")
-    dem_tiles(dem, tile, track, work / "dem", whole=chain.convention == "gamma0-flattened")
-    eof = track.orbit_file(orbit)
+    flattened = chain.convention == "gamma0-flattened"
+    dem_tiles(order.dem, tile, track, work / "dem", whole=flattened)
+    eof = track.orbit_file(order.orbit)
     if eof is not None:
         (work / "eof" / eof.name).write_bytes(eof.read_bytes())
     sections = {
-        "Paths": _paths(work, geoid or find_egm96(), dem),
+        "Paths": _paths(work, order.geoid or find_egm96(), order.dem),
         "DataSource": _source(track, tile),
         "Mask": {"generate_border_mask": "False"},
         "Quicklook": {"generate": "False"},
-        "Processing": _processing(chain, tile, resolution_m, cpus, settings),
+        "Processing": _processing(chain, tile, order.grid.resolution, order.cpus, settings),
         "Filtering": _filtering(chain),
     }
     config = work / "s1tiling.cfg"
@@ -115,27 +92,13 @@ def ini(sections: Mapping[str, Section]) -> str:
     return "\n".join(lines)
 
 
-def check_chain(chain: Chain) -> None:
-    """Refuse what S1Tiling cannot do.
-
-    Raises
-    ------
-    ConfigError
-        naming the option.
-    """
-    problems = {
-        "speckle": (chain.speckle in _FILTERS, "none, lee or gamma-map", chain.speckle),
-        "multilook": (chain.multilook == 1, "1", str(chain.multilook)),
-        "remove_border_noise": (chain.remove_border_noise, "true: it always cuts", "false"),
+def demands(chain: Chain) -> dict[str, tuple[bool, str, object]]:
+    """Return what S1Tiling can do: option -> whether it fits, what would, and what was found."""
+    return {
+        "chain.speckle": (chain.speckle in _FILTERS, "none, lee or gamma-map", chain.speckle),
+        "chain.multilook": (chain.multilook == 1, "1", chain.multilook),
+        "chain.remove_border_noise": (chain.remove_border_noise, "true (it always cuts)", "false"),
     }
-    for option, (fits, expected, found) in problems.items():
-        if not fits:
-            raise ConfigError(
-                where=f"chain.{option}",
-                expected=f"{expected} with the engine s1tiling",
-                found=found,
-                fix="change the option, or use the engine embedded",
-            )
 
 
 def _paths(work: Path, geoid: Path, dem: Path) -> Section:

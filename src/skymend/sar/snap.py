@@ -7,37 +7,35 @@ a container image to run it in instead, ``SKYMEND_SNAPPY_PYTHON`` a Python that 
 from __future__ import annotations
 
 import json
-import os
+import logging
 import re
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from skymend.core.errors import (
-    ConfigError,
-    ProductError,
-    RetryableError,
-    SkipJob,
-    SkymendError,
-    ToolMissingError,
-)
+from skymend.core.errors import ConfigError
 from skymend.core.files import write_text
 from skymend.core.grid import Grid
 from skymend.sar.engine import BackscatterScene, Chain
-from skymend.sar.external import (
-    Container,
-    Finished,
-    check_killed,
-    find_program,
-    last_words,
-    run_program,
-)
-from skymend.sar.passes import Pass, open_pass, pass_facts
+from skymend.sar.external import ExternalEngine, Fence, Order, Tool, ToolSettings, launch, variable
+from skymend.sar.passes import Pass, pass_facts
+from skymend.sar.programs import Finished, run_program
 from skymend.sar.snap_graphs import Filter, Graph, Recipe, compose, parse_graph
 from skymend.sar.snap_inputs import elevation, orbit_home, subset_wkt
+from skymend.sar.snap_outcomes import judge
 from skymend.sar.snap_outputs import write_scene
+
+LOG = logging.getLogger("skymend.sar")
+
+GPT = Tool(
+    engine="snap",
+    name="gpt",
+    variable="SKYMEND_GPT",
+    homes=(("SNAP_HOME", "bin"),),
+    fix="install SNAP, name an image in SKYMEND_SNAP_IMAGE, or use the engine embedded",
+)
 
 _FILTERS = {
     "boxcar": "Boxcar",
@@ -55,97 +53,75 @@ _HEAP_SHARE = 0.75
 
 
 @dataclass(frozen=True, slots=True)
-class SnapSettings:
+class SnapSettings(ToolSettings):
     """Where SNAP is and what it may use.
 
     Parameters
     ----------
-    gpt : the program; None to look for it.
-    image : container image with gpt on its PATH; it wins over ``gpt``.
-    snappy : Python that has esa-snappy; it wins over both.
+    snappy : Python that has esa-snappy; it wins over image and program.
     graph : a graph of the user's own instead of the one composed from the chain.
     memory_gb : Java heap and tile cache together (``-Xmx``; three quarters of it ``-c``).
     """
 
-    gpt: Path | None = None
-    image: str | None = None
+    ENGINE: ClassVar[str] = "SNAP"
+
+    memory_gb: float = 8.0
     snappy: Path | None = None
     graph: Path | None = None
-    memory_gb: float = 8.0
 
     @classmethod
-    def of_environment(cls) -> SnapSettings:
-        """Read the settings from the variables ``SKYMEND_SNAP_...``."""
-        memory = os.environ.get("SKYMEND_SNAP_MEMORY_GB", "8")
-        try:
-            memory_gb = float(memory)
-        except ValueError:
-            memory_gb = 0.0
-        if not memory_gb >= 1:
-            raise ConfigError(
-                where="SKYMEND_SNAP_MEMORY_GB",
-                expected="gigabytes, 1 or more",
-                found=repr(memory),
-                fix="correct the variable, or unset it for 8",
-            )
+    def of_environment(cls) -> Self:
+        """Read the settings from the variables ``SKYMEND_SNAP...``."""
+        snappy, graph = variable("SKYMEND_SNAPPY_PYTHON"), variable("SKYMEND_SNAP_GRAPH")
         return cls(
-            image=os.environ.get("SKYMEND_SNAP_IMAGE") or None,
-            snappy=_path("SKYMEND_SNAPPY_PYTHON"),
-            graph=_path("SKYMEND_SNAP_GRAPH"),
-            memory_gb=memory_gb,
+            image=variable("SKYMEND_SNAP_IMAGE"),
+            memory_gb=cls._memory(),
+            snappy=None if snappy is None else Path(snappy),
+            graph=None if graph is None else Path(graph),
         )
 
 
-def _path(variable: str) -> Path | None:
-    text = os.environ.get(variable)
-    return Path(text) if text else None
+def log_progress(share: float) -> None:
+    """Say how far SNAP is; ``skymend -v`` shows it."""
+    LOG.info("SNAP: %.0f %%", 100 * share)
 
 
 @dataclass(frozen=True, slots=True)
-class SnapEngine:
-    """The engine ``snap``."""
+class SnapEngine(ExternalEngine):
+    """The engine ``snap``.
+
+    Parameters
+    ----------
+    progress : takes the share done as gpt tells it, 0..1, rising.
+    """
 
     settings: SnapSettings = field(default_factory=SnapSettings.of_environment)
-    progress: Callable[[float], None] = lambda share: None
+    progress: Callable[[float], None] = log_progress
     name: str = "snap"
 
-    def process(
-        self,
-        products: Sequence[Path],
-        grid: Grid,
-        dem: Path,
-        out: Path,
-        *,
-        chain: Chain,
-        orbit: Path | None = None,
-        geoid: Path | None = None,
-        work: Path,
-        cpus: int = 1,
-    ) -> BackscatterScene:
-        """Make the backscatter of one pass; see :class:`~skymend.sar.engine.SarEngine`.
+    def demands(
+        self, chain: Chain, orbit: Path | None, geoid: Path | None
+    ) -> dict[str, tuple[bool, str, object]]:
+        """Return what SNAP demands: it brings its EGM96, so there must be no geoid."""
+        return {"geoid": (geoid is None, "none: SNAP adds its own EGM96", geoid)}
 
-        ``geoid`` must be None: SNAP brings its EGM96.
-        """
-        if geoid is not None:
-            raise ConfigError(
-                where="geoid",
-                expected="none: SNAP adds its own EGM96",
-                found=str(geoid),
-                fix="leave the geoid out, or use the engine embedded or otb",
-            )
-        track = open_pass(products, chain.polarisations)
-        eof = track.orbit_file(orbit)
-        graph = self._graph(chain, len(products))
+    def make(self, order: Order) -> BackscatterScene:
+        """Make the backscatter of a pass."""
+        track, work = order.track, order.work
+        eof = track.orbit_file(order.orbit)
+        graph = self._graph(order.chain, len(track.slices))
         result = work / "snap.dim"
         # What a killed run left would be taken for a result.
         shutil.rmtree(result.with_suffix(".data"), ignore_errors=True)
         result.unlink(missing_ok=True)
-        values = _values(track, grid, eof, result)
-        values |= {"dem": "External DEM", "demFile": str(elevation(dem, grid, work))}
+        values = _values(track, order.grid, eof, result)
+        self._check_placeholders(graph, {*values, "dem", "demFile"})
+        dem = elevation(order.dem, order.grid, work)
+        values |= {"dem": "External DEM", "demFile": str(dem)}
         home = orbit_home(eof, work) if eof is not None else None
-        judge(self._run(graph, values, work, cpus, track.paths, home), track.paths)
-        facts = _facts(track, chain, graph, eof)
-        return write_scene(result, grid, track.channels, chain, out, facts)
+        judge(self._run(graph, values, order, home), track.paths)
+        facts = _facts(track, order.chain, graph, eof)
+        return write_scene(result, order.grid, track.channels, order.chain, order.out, facts)
 
     def _graph(self, chain: Chain, slices: int) -> Graph:
         if self.settings.graph is None:
@@ -161,85 +137,98 @@ class SnapEngine:
         graph.check(path)
         return graph
 
-    def _run(
-        self,
-        graph: Graph,
-        values: Mapping[str, str],
-        work: Path,
-        cpus: int,
-        paths: Sequence[Path],
-        home: Path | None,
-    ) -> Finished:
-        missing = [name for name in graph.placeholders if name not in values]
+    def _check_placeholders(self, graph: Graph, names: set[str]) -> None:
+        missing = [name for name in graph.placeholders if name not in names]
         if missing:
             raise ConfigError(
                 where=self.settings.graph or "SNAP graph",
-                expected=f"placeholders out of {', '.join(sorted(values))}",
+                expected=f"placeholders out of {', '.join(sorted(names))}",
                 found=f"${{{missing[0]}}}",
                 fix="write its value into the graph",
             )
+
+    def _run(
+        self, graph: Graph, values: Mapping[str, str], order: Order, home: Path | None
+    ) -> Finished:
+        """Run a graph through esa-snappy, gpt in its image, or gpt here."""
+        settings, work = self.settings, order.work
         file = work / "graph.xml"
         write_text(file, graph.xml())
         used = {name: values[name] for name in graph.placeholders}
-        argv = self._command(file, used, work, cpus, paths, home)
-        return run_program(argv, on_text=self._watch, folder=work)
-
-    def _watch(self, text: str) -> None:
-        for found in _PROGRESS.findall(text):
-            self.progress(min(int(found), 100) / 100)
-
-    def _command(
-        self,
-        file: Path,
-        values: Mapping[str, str],
-        work: Path,
-        cpus: int,
-        paths: Sequence[Path],
-        home: Path | None,
-    ) -> list[str]:
-        settings = self.settings
+        watch = Percentages(self.progress)
         if settings.snappy is not None:
-            listed = work / "values.json"
-            write_text(listed, json.dumps(dict(values), indent=1))
-            child = Path(__file__).with_name("snappy_child.py")
-            return [str(settings.snappy), str(child), str(file), str(listed)]
-        options = gpt_options(values, settings.memory_gb, cpus, home)
-        if settings.image is not None:
-            box = Container(settings.image, network=True)
-            return box.command(
-                ["gpt", str(file), *options],
-                read=paths,
-                write=[work],
-                memory_gb=settings.memory_gb + 2,
-                cpus=cpus,
-            )
-        return [str(settings.gpt or find_gpt()), str(file), *options]
-
-
-def find_gpt() -> Path:
-    """Return where gpt lies.
-
-    Raises
-    ------
-    ToolMissingError
-        if it is nowhere.
-    """
-    found = find_program("gpt", variable="SKYMEND_GPT", homes=[("SNAP_HOME", "bin")])
-    if found is None:
-        raise ToolMissingError(
-            where="engine snap",
-            expected="SNAP's program gpt",
-            found="none in SKYMEND_GPT, SNAP_HOME or on the PATH",
-            fix="install SNAP, name an image in SKYMEND_SNAP_IMAGE, or use the engine embedded",
+            return run_snappy(settings, file, used, order, home, watch)
+        fence = Fence(
+            read=order.track.paths,
+            write=[work],
+            memory_gb=settings.memory_gb + 2,
+            cpus=order.cpus,
+            # SNAP looks for an orbit file, and a graph of the user's own for anything.
+            network=home is None or settings.graph is not None,
         )
-    return found
+        options = gpt_options(used, settings.memory_gb, order.cpus, home)
+        return launch(GPT, [str(file), *options], settings.image, fence, on_text=watch)
+
+
+class Percentages:
+    """Takes gpt's output piece by piece and tells each share of it once.
+
+    Parameters
+    ----------
+    tell : takes the share done, 0..1.
+    """
+
+    def __init__(self, tell: Callable[[float], None]) -> None:
+        self._tell = tell
+        self._rest = ""
+        self._most = 0
+
+    def __call__(self, text: str) -> None:
+        """Take the next piece; a number may be cut in two."""
+        seen = self._rest + text
+        for found in _PROGRESS.findall(seen):
+            if int(found) > self._most:
+                self._most = int(found)
+                self._tell(self._most / 100)
+        self._rest = seen[-len("100%") + 1 :]
+
+
+def run_snappy(
+    settings: SnapSettings,
+    graph: Path,
+    values: Mapping[str, str],
+    order: Order,
+    home: Path | None,
+    on_text: Callable[[str], None],
+) -> Finished:
+    """Run a graph in a child process, by the Python that has esa-snappy.
+
+    Java takes heap and user folder from ``_JAVA_OPTIONS``, which wins over esa-snappy's own file
+    of settings; tile cache and threads go with the values.
+    """
+    heap = _megabytes(settings.memory_gb)
+    job = {"cache_mb": int(heap * _HEAP_SHARE), "threads": order.cpus, "values": dict(values)}
+    listed = order.work / "values.json"
+    write_text(listed, json.dumps(job, indent=1))
+    options = [f"-Xmx{heap}M", *([] if home is None else [f'"-Dsnap.userdir={home}"'])]
+    child = Path(__file__).with_name("snappy_child.py")
+    return run_program(
+        [str(settings.snappy), str(child), str(graph), str(listed)],
+        environment={"_JAVA_OPTIONS": " ".join(options)},
+        folder=order.work,
+        on_text=on_text,
+    )
+
+
+def _megabytes(gigabytes: float) -> int:
+    return max(int(gigabytes * 1024), 1)
 
 
 def gpt_options(
     values: Mapping[str, str], memory_gb: float, cpus: int, home: Path | None = None
 ) -> list[str]:
     """Return the options of gpt: errors in full, values, tile cache, threads, heap, user folder."""
-    heap = max(int(memory_gb * 1024), 1)
+    heap = _megabytes(memory_gb)
     options = [
         "-e",
         *(f"-P{name}={value}" for name, value in sorted(values.items())),
@@ -309,90 +298,30 @@ def _values(track: Pass, grid: Grid, orbit: Path | None, result: Path) -> dict[s
 
 def _facts(track: Pass, chain: Chain, graph: Graph, orbit: Path | None) -> dict[str, Any]:
     """Return the facts; what a graph of the user's own does counts, not the chain."""
-    operators = [node.operator for node in graph.nodes]
+    nodes = {node.operator: node.parameters for node in graph.nodes}
     facts = pass_facts(track, chain, "snap")
     facts |= {
-        "operators": operators,
-        "thermal_noise_removed": "ThermalNoiseRemoval" in operators,
-        "border_noise_removed": "Remove-GRD-Border-Noise" in operators,
-        "orbit": ["sought by SNAP, else the annotation's"],
+        "operators": [node.operator for node in graph.nodes],
+        "thermal_noise_removed": "ThermalNoiseRemoval" in nodes,
+        "border_noise_removed": "Remove-GRD-Border-Noise" in nodes,
+        "speckle": _speckle_of(nodes),
+        "multilook": int(nodes.get("Multilook", {}).get("nRgLooks", "1")),
         "geoid": "EGM96 of SNAP",
     }
-    if "Terrain-Flattening" in operators:
+    if "Terrain-Flattening" in nodes:
         facts["convention"] = "gamma0-flattened"
+    if "Apply-Orbit-File" not in nodes:
+        return facts
+    facts["orbit"] = ["sought by SNAP, else the annotation's"]
     if orbit is not None:
-        facts |= {
-            "orbit": ["RESORB" if "RESORB" in orbit.name else "POEORB"],
-            "orbit_file": [orbit.name],
-        }
+        kind = "RESORB" if "RESORB" in orbit.name else "POEORB"
+        facts |= {"orbit": [kind], "orbit_file": [orbit.name]}
     return facts
 
 
-_CAUSES: tuple[tuple[tuple[str, ...], type[SkymendError], str, str], ...] = (
-    (
-        ("outofmemoryerror", "java heap space", "gc overhead limit"),
-        ConfigError,
-        "enough memory for the graph",
-        "raise SKYMEND_SNAP_MEMORY_GB, or process a smaller area",
-    ),
-    (
-        ("unknownhostexception", "connectexception", "sockettimeout", "connection timed out"),
-        RetryableError,
-        "SNAP's own downloads (orbit, DEM) to succeed",
-        "run again, or give the orbit file and the DEM",
-    ),
-    (
-        ("no product reader found", "could not open", "not a valid product", "zip end header"),
-        ProductError,
-        "a product that SNAP can read",
-        "fetch the product again",
-    ),
-    (
-        ("unable to get orbit", "no valid orbit file", "orbit file not found"),
-        RetryableError,
-        "an orbit file for the pass",
-        "give the orbit file, or wait until it is published",
-    ),
-    (
-        ("entire image is outside", "outside of dem", "is outside of srtm"),
-        ProductError,
-        "a DEM that covers the scene",
-        "give a DEM that reaches 20 km beyond the area",
-    ),
-    (
-        ("esa_snappy cannot be imported",),
-        ToolMissingError,
-        "a Python that has esa-snappy",
-        "correct SKYMEND_SNAPPY_PYTHON, or unset it to use gpt",
-    ),
-)
-_NO_OVERLAP = ("does not intersect", "no intersection", "empty region", "outside the source")
-
-
-def judge(finished: Finished, products: Sequence[Path]) -> None:
-    """Turn the way gpt ended into an outcome; do nothing if all went well.
-
-    Raises
-    ------
-    SkipJob
-        if the pass does not touch the area.
-    ConfigError, ProductError, RetryableError, StoreError, ToolMissingError
-        by cause.
-    """
-    check_killed(finished, "gpt")
-    if finished.code == 0:
-        return
-    said = finished.text.lower()
-    if any(words in said for words in _NO_OVERLAP):
-        raise SkipJob("the pass does not touch the area")
-    found = last_words(finished, "Error", "Exception")
-    where = products[0].name
-    for words, kind, expected, fix in _CAUSES:
-        if any(word in said for word in words):
-            raise kind(where=where, expected=expected, found=found, fix=fix)
-    raise ProductError(
-        where=where,
-        expected="SNAP to process the product",
-        found=found,
-        fix="run gpt by hand on graph.xml in the work folder, or use the engine embedded",
-    )
+def _speckle_of(nodes: Mapping[str, Mapping[str, str]]) -> str:
+    """Return the speckle filter of a graph by our name; SNAP's own where we have none."""
+    if "Speckle-Filter" not in nodes:
+        return "none"
+    theirs = nodes["Speckle-Filter"].get("filter", "Lee Sigma")
+    return next((ours for ours, name in _FILTERS.items() if name == theirs), theirs)
