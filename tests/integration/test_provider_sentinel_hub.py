@@ -17,7 +17,7 @@ from skymend.products import open_optical
 from skymend.products.stac_item import Item
 from skymend.sources.area import Area
 from skymend.sources.protocol import Filters
-from skymend.sources.sentinel_hub import SentinelHub
+from skymend.sources.sentinel_hub import SentinelHub, units
 from skymend.sources.sentinel_hub import render as rendering
 from skymend.sources.sentinel_hub.render import Script
 from tests.provider_case import settings
@@ -162,6 +162,41 @@ def test_a_refused_token_is_replaced_and_storms_are_waited_for(tmp_path):
         state.storms = 99
         with pytest.raises(RetryableError, match="status 429, 4 times"):
             own.fetch(item, ["B04"], tmp_path / "got")
+
+
+@pytest.mark.parametrize("stated", ["1.25", None, "NaN"])
+def test_requests_and_units_of_the_month_are_counted(tmp_path, stated):
+    """Each page, each repeated request and each tile; units as stated, else as documented."""
+    state = deployment(units=stated)
+    with source(tmp_path, state) as own:
+        item = own.search("sentinel-2-l2a", AREA, APRIL, Filters()).items[0]
+        state.storms = 1
+        (receipt,) = own.fetch(item, ["SCL"], tmp_path / "got")
+        month = own._hub.ledger().monthly("sentinel-hub")
+        assert month.requests == 2 + 2, "two pages, one refused request, one tile"
+        rows, columns = describe(receipt.path).grid.shape
+        reckoned = max(0.01, rows * columns / 512**2) / 3
+        assert month.units == pytest.approx(1.25 if stated == "1.25" else max(0.005, reckoned))
+        assert "5 of 10000 requests" in own.check()[1].sentence, "this one was the fifth"
+        limits = own.settings.cache / "ledger/limits.json"
+        limits.write_text(json.dumps({"sentinel-hub": {"requests_per_month": 5}}))
+        with pytest.raises(RetryableError, match=r"5 requests a month, found .* next month"):
+            own.fetch(item, ["B04"], tmp_path / "got")
+
+
+def test_units_as_the_service_documents_them():
+    bands = 'const BANDS = ["VV", "VH"];\nconst SAMPLE_TYPE = "FLOAT32";'
+    asked = {
+        "evalscript": bands,
+        "output": {"width": 1024, "height": 512},
+        "input": {"data": [{"processing": {"orthorectify": True}}]},
+    }
+    assert units.reckoned(asked) == pytest.approx(2 * 2 / 3 * 2 * 2)
+    small = {**asked, "output": {"width": 4, "height": 4}, "input": {"data": [{}]}}
+    assert units.reckoned(small) == pytest.approx(0.01 * 2 / 3 * 2)
+    assert units.reckoned({**small, "evalscript": 'const BANDS = ["B02"];'}) == 0.005
+    assert units.spent({}, None) == 0.0, "Catalog"
+    assert units.pause_s({"Retry-After": "1500"}) == 1.5
 
 
 def test_an_eopatch_of_a_period(tmp_path):

@@ -48,7 +48,10 @@ def pixel(band: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 @dataclass
 class HubServer:
-    """Items and behaviour: ``page`` items a page; tokens of ``refused`` get a 401."""
+    """Items and behaviour: ``page`` items a page; tokens of ``refused`` get a 401.
+
+    ``units`` is what the header of the processing units says; None sends none.
+    """
 
     features: list[dict[str, Any]]
     page: int = 2
@@ -59,6 +62,7 @@ class HubServer:
     tokens: int = 0
     loopback: Loopback | None = None
     broken: Response | None = None
+    units: str | None = None
 
     def routes(self) -> dict[str, Handler]:
         return {
@@ -125,7 +129,8 @@ class HubServer:
         bands = json.loads(re.search(r"const BANDS = (.*);", script)[1])
         kind = _TYPES[json.loads(re.search(r"const SAMPLE_TYPE = (.*);", script)[1])]
         values = self._image(bands, bounds["bbox"], output["height"], output["width"])
-        return Response(_tiff(values.astype(kind)), 200, {"Content-Type": "image/tiff"})
+        spent = {} if self.units is None else {"X-ProcessingUnits-Spent": self.units}
+        return Response(_tiff(values.astype(kind)), 200, {"Content-Type": "image/tiff", **spent})
 
     def _image(self, bands: list[str], box: list[float], rows: int, columns: int) -> np.ndarray:
         left, bottom, right, top = box

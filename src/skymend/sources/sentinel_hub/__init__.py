@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     from skymend.sources.area import Area
     from skymend.sources.transfer import Progress
 
-LIMITS = Limits(requests_per_minute=300)
-"""Of a general user of the Copernicus Data Space; 10,000 requests a month are not counted here."""
+LIMITS = Limits(requests_per_minute=300, requests_per_month=10_000, units_per_month=10_000)
+"""Of a general user of the Copernicus Data Space; ``limits.json`` of the ledger states others."""
 
 BYOC = "byoc-"
 _PAGE = 100
@@ -201,7 +201,18 @@ class SentinelHub:
         except SkymendError as error:
             return (Finding(self.name, False, str(error)),)
         sentence = f"{self._hub.url} answers with {count} collections for this client"
-        return (Finding(self.name, True, sentence),)
+        return (Finding(self.name, True, sentence), Finding(self.name, True, self._used()))
+
+    def _used(self) -> str:
+        """Say what this month has taken of the allowances."""
+        ledger = self._hub.ledger()
+        limits, month = ledger.of(self.name), ledger.monthly(self.name)
+        requests = limits.requests_per_month or "any number of"
+        units = limits.units_per_month or "any number of"
+        return (
+            f"this month {month.requests} of {requests} requests and {month.units:.1f} of"
+            f" {units} processing units were used from this machine"
+        )
 
     def offer(self, collection: str) -> Offer:
         """Return what a collection holds; one's own is asked for.

@@ -13,6 +13,7 @@ from skymend.sources.answers import malformed
 from skymend.sources.fetching import ledger_of
 from skymend.sources.json_client import take_turn
 from skymend.sources.protocol import Settings
+from skymend.sources.sentinel_hub import units
 from skymend.sources.sessions import connection_error, explaining, status_error
 from skymend.sources.tokens import TokenChain, Tokens
 
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
     from sentinelhub import SentinelHubDownloadClient, SHConfig
     from sentinelhub.download import DownloadRequest
 
-    from skymend.sources.transfer import Limits
+    from skymend.sources.transfer import Ledger, Limits
 
 NAME = "sentinel-hub"
 DEPLOYMENTS: Mapping[str, str] = {
@@ -97,13 +98,28 @@ class Hub:
         """Return a client with a good token."""
         from sentinelhub import SentinelHubDownloadClient, SentinelHubSession
 
+        ledger = self.ledger()
+
+        class Counted(SentinelHubDownloadClient):  # type: ignore[misc]
+            """Takes the ledger's turn for each request, also a repeated one, and counts units."""
+
+            def _do_download(self, request: DownloadRequest) -> Any:
+                take_turn(ledger, NAME)
+                response = super()._do_download(request)
+                if response.ok:
+                    ledger.spend_units(NAME, units.spent(response.headers, request.post_values))
+                elif response.status_code == 429:
+                    ledger.pause(NAME, units.pause_s(response.headers))
+                return response
+
         token = self._chain().access(rejected=rejected)
         # Expiry is minded by the chain; the session must not ask for tokens itself.
         session = SentinelHubSession.from_token({"access_token": token, "expires_at": 2**40})
-        take_turn(ledger_of(self.settings, NAME, self._limits), NAME)
-        return SentinelHubDownloadClient(
-            config=self.config(), session=session, default_retry_time=0.5
-        )
+        return Counted(config=self.config(), session=session, default_retry_time=0.5)
+
+    def ledger(self) -> Ledger:
+        """Return the ledger of the machine with the limits of the account."""
+        return ledger_of(self.settings, NAME, self._limits)
 
     def download(self, request: DownloadRequest) -> bytes:
         """Send one request; a refused token is replaced once."""
