@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import threading
+from contextlib import ExitStack
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
@@ -129,6 +134,45 @@ def test_a_refused_token_is_replaced_once_for_many_threads(server, account, tmp_
     assert (account.sessions, account.refreshed) == (1, 1)
 
 
+PROCESS = """
+import sys
+from pathlib import Path
+from skymend.sources.credentials import Credentials
+from skymend.sources.tokens import TokenChain
+url, cache = sys.argv[1], Path(sys.argv[2])
+login = {"username": "someone@example.org", "password": "correct horse"}
+credentials = Credentials({"cdse": login}, {}, cache / "none")
+chain = TokenChain("cdse", url, "cdse-public", credentials, cache, 20.0)
+print("ready", flush=True)
+sys.stdin.readline()
+print(chain.access(rejected=sys.argv[3] or None), flush=True)
+"""
+
+
+def together(url, cache, rejected="", count=3):
+    """Start processes, let them all ask at once, and return the tokens they got."""
+    command = [sys.executable, "-c", PROCESS, url, str(cache), rejected]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    with ExitStack() as stack:
+        running = [stack.enter_context(subprocess.Popen(command, **pipes)) for _ in range(count)]
+        for process in running:
+            assert process.stdout.readline() == "ready\n"
+        for process in running:
+            process.stdin.write("go\n")
+            process.stdin.flush()
+        return {process.stdout.readline().strip() for process in running}
+
+
+def test_processes_share_one_login_and_one_rotated_refresh_token(server, account, tmp_path):
+    """The server takes each refresh token once, so a second refresh would cost a session."""
+    url = f"{server.url}/token"
+    (first,) = together(url, tmp_path)
+    assert (account.sessions, account.refreshed) == (1, 0)
+    (second,) = together(url, tmp_path, rejected=first)
+    assert second != first
+    assert (account.sessions, account.refreshed) == (1, 1)
+
+
 def test_the_cache_is_for_its_owner_only(server, tmp_path):
     chain = chain_at(server, tmp_path)
     chain.access()
@@ -179,6 +223,28 @@ def test_retry_after_of_a_full_account_is_kept(tmp_path):
         with pytest.raises(RetryableError, match="wait 10 s"):
             chain_at(server, tmp_path, clock).access()
         assert server.count("/token") == 1
+
+
+def test_retry_after_as_a_date_is_understood(tmp_path):
+    date = format_datetime(datetime.now(UTC) + timedelta(seconds=900), usegmt=True)
+    full = Response({"error": "Max session number exceeded"}, 429, {"Retry-After": date})
+    with (
+        routes.serve({"POST /token": lambda _: full}) as server,
+        pytest.raises(RetryableError, match=r"wait (89\d|900) s"),
+    ):
+        chain_at(server, tmp_path).access()
+
+
+def test_a_pause_of_years_ends_after_a_day(tmp_path):
+    full = Response({"error": "Max session number exceeded"}, 429, {"Retry-After": "9" * 12})
+    with routes.serve({"POST /token": lambda _: full}) as server:
+        clock = Clock()
+        with pytest.raises(RetryableError, match="wait 86400 s"):
+            chain_at(server, tmp_path, clock).access()
+        clock.now -= 10 * 86400
+        with pytest.raises(RetryableError, match="wait 86400 s"):
+            chain_at(server, tmp_path, clock).access()
+        assert server.count("/token") == 2, "a clock that was set back does not lock the door"
 
 
 def test_a_full_account_still_refreshes_its_own_session(server, account, tmp_path):
