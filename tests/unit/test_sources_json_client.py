@@ -107,3 +107,11 @@ def test_errors_show_no_query():
     with serve({}) as server, pytest.raises(AnswerError) as caught:
         client([]).get(f"{server.url}/x", {"token": "secret"})
     assert "secret" not in str(caught.value)
+
+
+def test_the_proxy_of_the_environment_is_used(monkeypatch):
+    """Where all traffic must go through a proxy, searches do so as downloads do."""
+    with serve({"GET .*": lambda _: Response({"through": "proxy"})}) as server:
+        monkeypatch.setenv("http_proxy", server.url)
+        monkeypatch.setenv("no_proxy", "localhost")
+        assert JsonClient("p").get("http://far.invalid/x") == {"through": "proxy"}

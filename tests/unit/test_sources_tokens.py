@@ -302,3 +302,14 @@ def test_the_cache_never_holds_the_password(server, tmp_path):
     assert set(json.loads(file.read_text())) == {
         *("access", "refresh", "access_until", "refresh_until", "busy_until")
     }
+
+
+def test_the_proxy_of_the_environment_is_used(account, tmp_path, monkeypatch):
+    class Far:
+        url = "http://far.invalid"
+
+    with routes.serve({"POST .*": account.answer}) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.setenv("no_proxy", "localhost")
+        assert chain_at(Far, tmp_path).access()
+    assert account.sessions == 1

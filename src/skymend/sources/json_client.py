@@ -12,6 +12,7 @@ from urllib.parse import urlencode
 from skymend.core.errors import AccessError, AnswerError, RetryableError
 from skymend.sources.answers import read_json
 from skymend.sources.transfer.answers import retry_after
+from skymend.sources.transfer.connections import pools, proxy_for
 
 if TYPE_CHECKING:
     from urllib3.response import BaseHTTPResponse
@@ -94,14 +95,14 @@ class JsonClient:
     def _once(
         self, method: str, url: str, document: Mapping[str, Any] | None
     ) -> tuple[int | None, bytes, float, str]:
-        from urllib3 import PoolManager, Timeout
+        from urllib3 import Timeout
         from urllib3.exceptions import HTTPError
 
         wait = Timeout(connect=min(self.timeout_s, 20), read=self.timeout_s)
         headers = {"Accept-Encoding": "gzip", "Accept": "application/json", **self.headers}
         options: dict[str, Any] = {} if document is None else {"json": dict(document)}
         try:
-            with PoolManager(num_pools=1, timeout=wait, retries=False) as pool:
+            with pools(proxy_for(url), num_pools=1, timeout=wait, retries=False) as pool:
                 response = pool.request(
                     method, url, headers=headers, preload_content=False, redirect=False, **options
                 )

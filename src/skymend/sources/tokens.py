@@ -24,11 +24,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlencode
 
+from pydantic import TypeAdapter
+
 from skymend.core.errors import AccessError, ConfigError, RetryableError
 from skymend.core.files import store_errors
 from skymend.sources.answers import field, malformed, read_json
 from skymend.sources.credentials import Credentials, Secrets
 from skymend.sources.transfer.answers import retry_after
+from skymend.sources.transfer.connections import pools, proxy_for
 from skymend.sources.transfer.ledger import LONGEST_PAUSE_S
 
 MARGIN_S = 30.0
@@ -196,7 +199,7 @@ class TokenChain:
 
         wait = urllib3.Timeout(connect=min(self.timeout_s, 15.0), read=self.timeout_s)
         try:
-            with urllib3.PoolManager(num_pools=1) as pool:
+            with pools(proxy_for(self.url), num_pools=1) as pool:
                 reply = pool.request(
                     "POST", self.url, headers=_FORM, body=body, timeout=wait, retries=False
                 )
@@ -255,8 +258,8 @@ class TokenChain:
 
     def _read(self) -> Tokens:
         try:
-            return Tokens(**json.loads(self._path.read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            return TypeAdapter(Tokens).validate_json(self._path.read_bytes())
+        except (OSError, ValueError):
             return Tokens()  # absent or damaged: the chain starts anew
 
     def _write(self, tokens: Tokens) -> None:

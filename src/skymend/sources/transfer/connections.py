@@ -85,30 +85,36 @@ class Connections:
 
     def _manager(self, url: str) -> Any:
         """Return the pool manager for an address: direct, or through the proxy for its scheme."""
-        parts = urlsplit(url)
-        proxy = getproxies().get(parts.scheme)
-        if proxy and proxy_bypass(parts.hostname or ""):
-            proxy = None
+        proxy = proxy_for(url)
         with self._lock:
             if proxy not in self._managers:
                 self._managers[proxy] = self._make(proxy)
             return self._managers[proxy]
 
     def _make(self, proxy: str | None) -> Any:
-        import urllib3
-
         certs = self._options.ca_certs
         shared = {
             "maxsize": self._options.connections,
             "num_pools": 8,
             **({"ca_certs": str(certs)} if certs else {}),
         }
-        if proxy:
-            manager: Any = urllib3.ProxyManager(proxy, **shared)
-        else:
-            manager = urllib3.PoolManager(**shared)
+        manager = pools(proxy, **shared)
         manager.pool_classes_by_scheme = _watched_pools(self._active)
         return manager
+
+
+def proxy_for(url: str) -> str | None:
+    """Return the proxy that the environment names for an address, None to ask it directly."""
+    parts = urlsplit(url)
+    proxy = getproxies().get(parts.scheme)
+    return None if proxy and proxy_bypass(parts.hostname or "") else proxy
+
+
+def pools(proxy: str | None, **options: Any) -> Any:
+    """Return a pool manager of urllib3 that goes through a proxy, or directly."""
+    import urllib3
+
+    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
 
 
 def _watched_pools(active: dict[int, Any]) -> dict[str, Any]:
