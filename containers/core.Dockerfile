@@ -1,5 +1,6 @@
-# The core image: every step that needs neither TensorFlow nor an orchestrator. proj-data holds
-# the geoid that radar images are placed with.
+# The core image: every step that needs neither TensorFlow, nor a provider's client, nor an
+# orchestrator. proj-data holds the geoid that radar images are placed with; ca-certificates are
+# for stores in a bucket.
 # Build it with `make container-image`, or where a registry can be reached:
 #   make wheel && docker build -f containers/core.Dockerfile -t skymend-core .
 ARG BASE_IMAGE=debian:bookworm-slim
@@ -7,13 +8,13 @@ ARG BASE_IMAGE=debian:bookworm-slim
 FROM ${BASE_IMAGE} AS python
 SHELL ["/bin/sh", "-euc"]
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends python3 proj-data \
+    && apt-get install -y --no-install-recommends ca-certificates python3 proj-data \
     && rm -rf /var/lib/apt/lists/* /var/cache/apt/* /var/log/*
 
 # The machine's pip settings and certificates come as secrets: they enter no layer.
 FROM python AS build
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends ca-certificates python3-pip python3-venv \
+    && apt-get install -y --no-install-recommends python3-pip python3-venv \
     && python3 -m venv /opt/skymend
 WORKDIR /build
 COPY containers/core-requirements.txt .

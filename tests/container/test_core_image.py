@@ -6,9 +6,11 @@ Needs a daemon and the image: ``make container-check`` brings both.
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -18,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from skymend.core import container
+from skymend.core.task import load_task
+from tests.servers.s3 import SECRET_KEY, serve_s3
 
 pytestmark = pytest.mark.container
 
@@ -26,11 +30,17 @@ UID = container.IMAGE_UID
 
 
 def command(
-    program: list[str], store: Path, name: str, read_only: tuple[Path, ...] = ()
+    program: list[str],
+    store: Path,
+    name: str,
+    read_only: tuple[Path, ...] = (),
+    *,
+    image: str = IMAGE,
+    reach: container.Reach = "nothing",
 ) -> list[str]:
     """The command line of a job, with another program in place of ``skymend``."""
     argv = container.docker_command(
-        program[1:], IMAGE, store, read_only, UID, UID, cpus=1, memory_gb=1, name=name
+        program[1:], image, store, read_only, UID, UID, cpus=1, memory_gb=1, name=name, reach=reach
     )
     watcher = argv.index("-c") + 1
     argv[watcher] = argv[watcher].replace("skymend", program[0])
@@ -128,6 +138,49 @@ def test_what_the_steps_need_can_be_imported(store: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
+@pytest.mark.parametrize("reach", ["store", "providers"])
+def test_a_job_with_network_reaches_a_loopback_server_and_trusts_the_usual_certificates(
+    store: Path, reach: container.Reach, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    login = tmp_path / "credentials"
+    login.write_text("[default]")
+    login.chmod(0o644)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", str(login))
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "never in a command line")
+    code = """
+import json, os, socket, ssl
+socket.create_connection(("127.0.0.1", int(os.environ["AWS_PORT"])), 5).close()
+trusted = ssl.create_default_context().cert_store_stats()["x509_ca"]
+print(json.dumps({
+    "trusted": trusted > 50, "secret": os.environ["AWS_SECRET_ACCESS_KEY"],
+    "login": open(os.environ["AWS_SHARED_CREDENTIALS_FILE"]).read(),
+    "uid": os.getuid(), "cache": os.access(os.path.dirname(os.environ["SKYMEND_CACHE"]), os.W_OK),
+}))
+"""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        monkeypatch.setenv("AWS_PORT", str(server.getsockname()[1]))
+        argv = command(["python3", "-c", code], store, "skymend-test-reach", reach=reach)
+        done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        **{"trusted": True, "secret": "never in a command line", "login": "[default]"},
+        **{"uid": UID, "cache": True},
+    }
+    assert not any("never in a command line" in part for part in argv)
+
+
+def test_the_image_of_fetch_has_every_provider_s_client(store: Path) -> None:
+    code = (
+        "import earthaccess, ee, eodag, pystac_client, sentinelhub, rasterio, skymend.steps.fetch"
+    )
+    argv = command(["python3", "-c", code], store, "skymend-test-sources", image="skymend-sources")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    container.check_ready(load_task("fetch").image)
+
+
 def test_memory_is_bounded_by_the_task(store: Path) -> None:
     done = python("bytearray(2 << 30)[::4096].count(1)", store)
 
@@ -203,7 +256,7 @@ def readable_by_all(folder: Path) -> None:
         path.chmod(0o755 if path.is_dir() else 0o644)
 
 
-def skymend_run(region: Path, store: Path, *options: str) -> dict[str, object]:
+def skymend_run(region: Path, store: Path | str, *options: str) -> dict[str, object]:
     done = subprocess.run(
         [sys.executable, "-m", "skymend", "run", region, "--store", store, "--json", *options],
         stdout=subprocess.PIPE,
@@ -238,3 +291,34 @@ def test_a_run_in_containers_gives_the_rasters_of_a_plain_run(region: Path, tmp_
     assert rasters(contained) == rasters(plain)
     again = skymend_run(region, contained, "--engine", "snakemake")
     assert again["executed"] == again["failed"] == 0
+
+
+BUCKET = "skymend-contained"
+
+
+def test_a_run_in_containers_into_a_bucket_gives_the_rasters_of_a_plain_run(
+    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = tmp_path / "store-a"
+    counts = skymend_run(region, plain)
+    monkeypatch.setenv("SKYMEND_CACHE", str(tmp_path / "cache"))
+    with serve_s3(BUCKET) as server:
+        for name, value in server.environment.items():
+            monkeypatch.setenv(name, value)
+        uri = f"s3://{BUCKET}/series"
+        contained = skymend_run(region, uri, "--engine", "snakemake", "--in-containers")
+        again = skymend_run(region, uri, "--engine", "prefect", "--in-containers")
+        made = {
+            key.removeprefix("series/"): hashlib.sha256(server.read(BUCKET, key)).hexdigest()
+            for key in server.keys(BUCKET)
+            if key.endswith(".tif")
+        }
+        texts = [server.read(BUCKET, k) for k in server.keys(BUCKET) if k.endswith(".json")]
+
+    assert contained | {"store": ""} == counts | {"store": ""}
+    assert counts["failed"] == 0
+    assert made == rasters(plain)
+    assert again["executed"] == again["failed"] == 0
+    logs = [path.read_bytes() for path in (tmp_path / "cache").rglob("*.log")]
+    assert logs
+    assert not any(SECRET_KEY.encode() in text for text in (*texts, *logs))

@@ -134,12 +134,6 @@ def test_a_data_path_on_s3_is_a_snakemake_target(region, machine, tmp_path):
     assert hashlib.sha256(brought).hexdigest() == record.outputs["mask"].files[0].sha256
 
 
-def test_containers_and_s3_are_refused_together(region, server, machine):
-    done = skymend("run", region(), "--store", STORE, "--in-containers", check=False)
-    assert done.returncode == 2
-    assert "the containers of jobs have no network" in done.stderr
-
-
 def test_python_opens_a_store_on_s3(region, server, machine, monkeypatch):
     import skymend as library
     from skymend.core import mounts

@@ -98,6 +98,98 @@ def test_no_job_runs_as_root() -> None:
         command(uid=0)
 
 
+@pytest.fixture
+def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home folder, and nothing in the environment that a job could be given."""
+    for name in [n for n in os.environ if n.upper().startswith(container._PASSED["providers"])]:
+        monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    return home
+
+
+SECRETS = {"AWS_SECRET_ACCESS_KEY": "aws-secret", "CDSE_PASSWORD": "cdse-secret"}
+
+
+@pytest.fixture
+def secrets(machine: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name, value in SECRETS.items():
+        monkeypatch.setenv(name, value)
+    for file in (".netrc", ".aws/credentials"):
+        (machine / file).parent.mkdir(exist_ok=True)
+        (machine / file).write_text("file-secret")
+        (machine / file).chmod(0o644)
+    return machine
+
+
+def test_a_job_that_speaks_to_nobody_gets_neither_network_nor_secrets(secrets: Path) -> None:
+    argv = command()
+
+    assert options(argv, "--network") == ["none"]
+    assert {v.split("=")[0] for v in options(argv, "--env")} == {
+        *("NUMBA_CACHE_DIR", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+    }
+    assert len(mounts(argv)) == 2
+
+
+def test_a_store_in_a_bucket_brings_its_login_and_no_provider_s(secrets: Path) -> None:
+    argv = command(reach="store")
+
+    assert options(argv, "--network") == ["host"]
+    assert "AWS_SECRET_ACCESS_KEY" in options(argv, "--env")
+    assert "SKYMEND_STORE_FOLDER=/data/store" in options(argv, "--env")
+    assert "SKYMEND_CACHE=/data/store/cache" in options(argv, "--env")
+    assert not any("CDSE" in part or "netrc" in part for part in argv)
+    at = "/run/skymend/AWS_SHARED_CREDENTIALS_FILE"
+    assert f"AWS_SHARED_CREDENTIALS_FILE={at}" in options(argv, "--env")
+    source = f"src={secrets}/.aws/credentials"
+    assert ["type=bind", source, f"dst={at}", "readonly"] in mounts(argv)
+
+
+def test_a_job_that_fetches_gets_every_login(secrets: Path) -> None:
+    argv = command(reach="providers")
+
+    assert {"AWS_SECRET_ACCESS_KEY", "CDSE_PASSWORD", "NETRC=/run/skymend/NETRC"} <= set(
+        options(argv, "--env")
+    )
+
+
+@pytest.mark.parametrize("reach", ["nothing", "store", "providers"])
+def test_no_secret_shows_in_the_command_line(secrets: Path, reach: container.Reach) -> None:
+    values = [*SECRETS.values(), "file-secret"]
+    assert not any(value in part for part in command(reach=reach) for value in values)
+
+
+def test_proxies_and_certificates_go_along(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = machine / "ca.pem"
+    bundle.write_text("certificates")
+    monkeypatch.setenv("https_proxy", "http://proxy:3128")
+    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
+    argv = command(reach="store")
+
+    assert {"https_proxy", "SSL_CERT_FILE=/run/skymend/SSL_CERT_FILE"} <= set(
+        options(argv, "--env")
+    )
+
+
+def test_a_file_that_the_job_s_user_cannot_read_stays_outside(secrets: Path) -> None:
+    (secrets / ".netrc").chmod(0o600)
+    (secrets / ".aws" / "credentials").unlink()
+    other = os.geteuid() + 4242
+    argv = command(reach="providers", uid=other, gid=other)
+    mine = command(reach="providers", uid=os.geteuid() or 1, gid=os.getegid())
+
+    assert len(mounts(argv)) == 2
+    assert len(mounts(mine)) == (3 if os.geteuid() else 2)
+
+
+def test_a_null_file_is_no_file(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+
+    assert "AWS_CONFIG_FILE" in options(command(reach="store"), "--env")
+
+
 def test_a_job_s_container_has_one_name_in_every_attempt() -> None:
     assert container.container_name("ab" * 32) == "skymend-abababababababab"
 

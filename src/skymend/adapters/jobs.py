@@ -11,8 +11,8 @@ from typing import NoReturn
 
 from skymend.core import container
 from skymend.core.plan import Job, Plan
-from skymend.core.store import Store
-from skymend.core.task import DEFAULT_IMAGE, load_task
+from skymend.core.store import LocalStore, Store, folder_uri
+from skymend.core.task import DEFAULT_IMAGE, Task, load_task
 
 NOT_STARTED = "not started: an input failed"
 
@@ -75,31 +75,46 @@ def job_command(job_key: str, cpus: int, options: RunOptions) -> list[str]:
     return [*command, str(options.plan), job_key]
 
 
-def become_container(plan_file: Path, job_key: str, store: Path, cpus: int, image: str) -> NoReturn:
+def image_of(step: str, image: str) -> str:
+    """Return the image that the jobs of a step run in: its task's own, else the one given."""
+    named = load_task(step).image
+    return image if named == DEFAULT_IMAGE else named
+
+
+def become_container(
+    plan_file: Path, job_key: str, store: Store, cpus: int, image: str
+) -> NoReturn:
     """Replace this process by one that runs the job in a container.
 
-    The container sees the store (writable) and the products the job reads (read-only), both
-    at the same path as outside; the job takes its lock inside. A task that names an image of
-    its own runs in that one.
+    The container sees the store (writable; of a bucket, its working folder here) and the
+    products the job reads (read-only), both at the same path as outside; the job takes its lock
+    inside. A task that names an image of its own runs in that one.
     """
     plan = Plan.read(plan_file)
     job = plan.job(job_key)
-    owner = store.stat()
+    root = store.root.resolve()
+    owner = root.stat()
     task = load_task(job.step)
-    inner = ["job", str(plan_file), job.key, "--store", str(store), "--cpus", str(cpus)]
+    uri = folder_uri(store.uri)
     command = container.docker_command(
-        inner,
-        image=image if task.image == DEFAULT_IMAGE else task.image,
-        store=store,
+        ["job", str(plan_file), job.key, "--store", uri, "--cpus", str(cpus)],
+        image=image_of(job.step, image),
+        store=root,
         read_only_paths=[plan_file, *_products_of(plan, job)],
         uid=owner.st_uid,
         gid=owner.st_gid,
         cpus=cpus,
         memory_gb=task.memory_gb,
         name=container.container_name(job.key),
-        network=task.network,
+        reach=_reach(task, store),
     )
     os.execv(command[0], command)
+
+
+def _reach(task: Task, store: Store) -> container.Reach:
+    if task.network:
+        return "providers"
+    return "nothing" if isinstance(store, LocalStore) else "store"
 
 
 def _products_of(plan: Plan, job: Job) -> list[Path]:

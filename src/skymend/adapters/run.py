@@ -8,11 +8,11 @@ from importlib import import_module
 from pathlib import Path
 from typing import Literal, TypeAlias
 
-from skymend.adapters.jobs import RunOptions, Tally, pending, tally
+from skymend.adapters.jobs import RunOptions, Tally, image_of, pending, tally
 from skymend.core.container import check_ready, hand_over
-from skymend.core.errors import ConfigError
+from skymend.core.layout import record_name
 from skymend.core.plan import Plan
-from skymend.core.store import LocalStore, Store
+from skymend.core.store import Store
 
 Engine: TypeAlias = Literal["prefect", "snakemake"]
 Runner: TypeAlias = Callable[[Plan, Store, RunOptions], dict[str, str]]
@@ -59,13 +59,12 @@ def run_plan(
     """
     path = plan_path(store, plan)
     if image is not None:
-        local = _for_containers(store)
-        check_ready(image)
-        plan.write(path)
-        _open_to_jobs(plan, local)
-    else:
-        plan.write(path)
-        store.push(path)
+        for needed in sorted({image_of(job.step, image) for job in plan.jobs}):
+            check_ready(needed)
+    plan.write(path)
+    store.push(path)
+    if image is not None:
+        _open_to_jobs(plan, store)
     options = RunOptions(path, store.uri, cores, image, quiet)
     runner: Runner = import_module(_MODULES[engine]).run
     before = {job.key for job in plan.jobs} - {job.key for job in pending(plan, store)}
@@ -73,19 +72,8 @@ def run_plan(
     return Ran(plan, path, tally(plan, store, before, failures))
 
 
-def _for_containers(store: Store) -> LocalStore:
-    if isinstance(store, LocalStore):
-        return store
-    raise ConfigError(
-        where="--in-containers",
-        expected="a store in a folder, because the containers of jobs have no network",
-        found=store.uri,
-        fix="run without --in-containers, or start skymend itself in a container with network",
-    )
-
-
-def _open_to_jobs(plan: Plan, store: LocalStore) -> None:
+def _open_to_jobs(plan: Plan, store: Store) -> None:
     # Snakemake makes missing folders of its outputs as the user it runs as, perhaps root.
     for step in {job.step for job in plan.jobs}:
-        store.record_path(step, "").parent.mkdir(parents=True, exist_ok=True)
+        (store.root / record_name(step, "")).parent.mkdir(parents=True, exist_ok=True)
     hand_over(store.root)

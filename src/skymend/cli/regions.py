@@ -89,8 +89,9 @@ def job(
     """Run one job of a plan (what both engines call)."""
     if image is not None:
         from skymend.adapters.jobs import become_container
+        from skymend.core.store import open_store
 
-        become_container(plan_file.resolve(), key, Path(store).resolve(), cpus or 1, image)
+        become_container(plan_file.resolve(), key, open_store(store), cpus or 1, image)
     from skymend.core.execute import run_job
     from skymend.core.plan import Plan
     from skymend.core.store import open_store

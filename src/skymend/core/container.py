@@ -1,10 +1,10 @@
 """Jobs in containers: the ``docker run`` command line that fences a job in.
 
-A job's container has no network (unless its task fetches), a read-only root, no capabilities
-and the uid that owns the store. It sees the store (writable), the products it reads
-(read-only), both at the same path as outside, and a private ``/tmp`` in memory. So a plan means
-the same inside and outside, and the lock that the job takes on the store's file system holds
-against jobs outside.
+A job's container has no network (unless its task fetches, or the store is a bucket), a read-only
+root, no capabilities and the uid that owns the store. It sees the store (writable; of a bucket,
+its working folder), the products it reads (read-only), both at the same path as outside, and a
+private ``/tmp`` in memory. So a plan means the same inside and outside, and the lock that the job
+takes on the store's file system holds against jobs outside.
 
 A container also must not outlive the run that started it. ``docker run`` alone does not promise
 that: a client killed with SIGKILL leaves its container running. Therefore
@@ -18,22 +18,53 @@ from __future__ import annotations
 
 import os
 import signal
+import stat
 import subprocess
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Literal, NoReturn, TypeAlias
 
 from skymend.core.errors import StoreError, ToolMissingError
 
 IMAGE_UID = 10001
 """The uid of the images' own user; it gets the stores that root makes."""
 
+Reach: TypeAlias = Literal["nothing", "store", "providers"]
+"""Whom a job may speak to: nobody, the bucket of its store, or providers of data as well."""
+
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
-_LOGINS = (
-    "SKYMEND_", "AWS_", "CDSE_", "EARTHDATA_", "EARTHENGINE_", "GEODES_", "M2M_", "PC_SDK_", "SH_",
+_ROADS = (
+    "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "SSL_CERT_", "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE", "SKYMEND_LOCK_",
 )  # fmt: skip
+_LOGINS = (
+    "SKYMEND_", "CDSE_", "EARTHDATA_", "EARTHENGINE_", "GEODES_", "GOOGLE_", "M2M_", "PC_SDK_",
+    "SH_", "EODAG_", "NETRC",
+)  # fmt: skip
+_PASSED: Mapping[Reach, tuple[str, ...]] = {
+    "nothing": (),
+    "store": (*_ROADS, "AWS_"),
+    "providers": (*_ROADS, "AWS_", *_LOGINS),
+}
+"""Beginnings of the names of variables that a job is given, by its reach."""
+
+_OWN = {"SKYMEND_CACHE", "SKYMEND_STORE_FOLDER"}
+_FILES: Mapping[str, str] = {
+    "AWS_SHARED_CREDENTIALS_FILE": ".aws/credentials",
+    "AWS_CONFIG_FILE": ".aws/config",
+    "NETRC": ".netrc",
+    "AWS_CA_BUNDLE": "",
+    "AWS_WEB_IDENTITY_TOKEN_FILE": "",
+    "SSL_CERT_FILE": "",
+    "REQUESTS_CA_BUNDLE": "",
+    "CURL_CA_BUNDLE": "",
+    "GOOGLE_APPLICATION_CREDENTIALS": "",
+}
+"""Variables that name a file, and where it lies in the home folder when they do not."""
+
+_FOREIGN = "/run/skymend"
 _TMP_SHARE = 0.5
 _PROCESSES = 512
 
@@ -61,7 +92,7 @@ def docker_command(
     cpus: int,
     memory_gb: float,
     name: str,
-    network: bool = False,
+    reach: Reach = "nothing",
 ) -> list[str]:
     """Return the command line that runs a job in a container.
 
@@ -76,8 +107,8 @@ def docker_command(
     cpus, memory_gb : from the task. More cpus than the machine has are cut to what it has;
         the threads of the numeric libraries stay as many, because results may depend on them.
     name : see :func:`container_name`.
-    network : the job talks to providers: it gets the machine's network, and the logins that
-        stand in the environment by name, so that no value shows in the command line.
+    reach : whom the job speaks to. With anybody, it gets the machine's network and the variables
+        that lead there by name, so that no secret shows in the command line.
 
     Raises
     ------
@@ -92,7 +123,7 @@ def docker_command(
         *(sys.executable, "-m", "skymend.core.container"),
         *("docker", "run", "--rm", "--init", "--interactive", "--pull=never"),
         *("--name", name, "--log-driver", "none", "--read-only"),
-        *(_logins(store) if network else ("--network", "none")),
+        *_network(store, reach, uid, gid),
         *limits(uid, gid, cpus, memory_gb),
         *("--pids-limit", str(_PROCESSES)),
         *("--env", f"NUMBA_CACHE_DIR={store / 'cache' / 'numba'}"),
@@ -118,20 +149,53 @@ def limits(uid: int, gid: int, cpus: int, memory_gb: float) -> list[str]:
     ]
 
 
-def bind(path: Path, *options: str) -> str:
-    """Return the value of ``--mount`` that shows a path at its own place."""
-    fields = ("type=bind", f"src={path}", f"dst={path}", *options)
+def bind(path: Path, *options: str, at: Path | None = None) -> str:
+    """Return the value of ``--mount`` that shows a path at its own place, or at another."""
+    fields = ("type=bind", f"src={path}", f"dst={at or path}", *options)
     # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
     return ",".join(
         f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
     )
 
 
-def _logins(store: Path) -> list[str]:
-    """Return the options of a job that fetches: network, logins, a cache that can be written."""
-    names = sorted(n for n in os.environ if n.startswith(_LOGINS) and n != "SKYMEND_CACHE")
-    passed = [part for name in names for part in ("--env", name)]
-    return ["--network", "host", *passed, "--env", f"SKYMEND_CACHE={store / 'cache'}"]
+def _network(store: Path, reach: Reach, uid: int, gid: int) -> list[str]:
+    """Return the options for what a job may reach: network, variables, files with logins.
+
+    Its caches lie in the store: nothing else can be written.
+    """
+    if reach == "nothing":
+        return ["--network", "none"]
+    beginnings = _PASSED[reach]
+    files = {n: p for n, p in _files(uid, gid).items() if n.startswith(beginnings)}
+    names = {n for n in os.environ if n.upper().startswith(beginnings)} - _OWN - files.keys()
+    # A folder of its own: those above the files may be closed to the job's user.
+    places = {name: Path(_FOREIGN) / name for name in files}
+    own = {"SKYMEND_CACHE": store / "cache", "SKYMEND_STORE_FOLDER": store, **places}
+    mounts = [bind(path, "readonly", at=places[name]) for name, path in sorted(files.items())]
+    return [
+        *("--network", "host"),
+        *(part for n in sorted(names) for part in ("--env", n)),
+        *(part for n, path in sorted(own.items()) for part in ("--env", f"{n}={path}")),
+        *(part for mount in mounts for part in ("--mount", mount)),
+    ]
+
+
+def _files(uid: int, gid: int) -> dict[str, Path]:
+    """Return the files that hold logins and certificates, if the job's user may read them."""
+    found = {}
+    for name, usual in _FILES.items():
+        given = os.environ.get(name) or (Path.home() / usual if usual else None)
+        path = Path(given).absolute() if given else None
+        if path is not None and path.is_file() and _may_read(path, uid, gid):
+            found[name] = path
+    return found
+
+
+def _may_read(path: Path, uid: int, gid: int) -> bool:
+    status = path.stat()
+    mine = stat.S_IRUSR if status.st_uid == uid else 0
+    ours = stat.S_IRGRP if status.st_gid == gid else 0
+    return bool(status.st_mode & (mine or ours or stat.S_IROTH))
 
 
 def run(command: Sequence[str]) -> int:
@@ -142,14 +206,18 @@ def run(command: Sequence[str]) -> int:
     """
     name = command[command.index("--name") + 1]
     remove_leftover(name)
-    # No other child inherits the pipe's end: Python opens it close-on-exec.
-    with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
-        try:
-            return client.wait()
-        except BaseException:
-            client.kill()
-            remove_leftover(name)
-            raise
+    try:
+        # No other child inherits the pipe's end: Python opens it close-on-exec.
+        with subprocess.Popen(command, stdin=subprocess.PIPE) as client:
+            try:
+                return client.wait()
+            except BaseException:
+                client.kill()
+                raise
+    except BaseException:
+        # Also a signal that comes while the client is being started.
+        remove_leftover(name)
+        raise
 
 
 def remove_leftover(name: str) -> None:

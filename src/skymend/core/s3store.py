@@ -47,6 +47,10 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 R = TypeVar("R")
 
+FOLDER_VARIABLE = "SKYMEND_STORE_FOLDER"
+"""Environment variable: the working folder, where it lies elsewhere than this machine's cache;
+set for a job in a container, which sees the folder of the machine it runs on."""
+
 _MARKER = "store.json"
 _UPLOADING = "upload:"
 
@@ -346,6 +350,9 @@ def lead_gdal(objects: Objects) -> None:
 
 
 def _working_folder(address: Address) -> Path:
+    given = os.environ.get(FOLDER_VARIABLE)
+    if given:
+        return Path(given)
     endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     name = digest([endpoint, address.bucket, address.prefix])[:8]
     return machine_cache().resolve() / "stores" / f"{address.bucket}-{name}"
