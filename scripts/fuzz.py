@@ -32,10 +32,10 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "src")]
 
 from skymend.core.errors import SkymendError  # noqa: E402
-from tests.fuzzing import Parser, Target, optical, radar, sources  # noqa: E402
+from tests.fuzzing import Parser, Target  # noqa: E402
+from tests.fuzzing.every import TARGETS  # noqa: E402
 from tests.mutation import distort, mutate  # noqa: E402
 
-TARGETS = {**radar.TARGETS, **optical.TARGETS, **sources.TARGETS}
 LONGEST_SENTENCE = 1000
 SHOWN = 3
 

@@ -59,12 +59,22 @@ def distort(content, seed):
     dice = random.Random(seed)
     if content[:2] == b"PK":
         return _distort_zip(content, dice)
-    if content.lstrip()[:1] in {b"{", b"["}:
-        document = [json.loads(content)]
+    document = _json(content)
+    if document is not None:
         for _ in range(dice.randint(1, 3)):
             _distort_value(document, dice)
         return json.dumps(document[0]).encode()
     return _distort_marked(content, dice)
+
+
+def _json(content):
+    """Return a JSON document in a list of its own, None of anything else."""
+    if content.lstrip()[:1] not in {b"{", b"["}:
+        return None
+    try:
+        return [json.loads(content)]
+    except ValueError:
+        return None
 
 
 def _distort_marked(content, dice):
@@ -72,7 +82,7 @@ def _distort_marked(content, dice):
     for _ in range(dice.randint(1, 3)):
         marks = list(_MARKED.finditer(content))
         if not marks:
-            return mutate(content, dice.random())
+            return mutate(content or b"<", dice.random())
         mark = dice.choice(marks)
         group = mark.lastindex
         start, stop = mark.span(group)

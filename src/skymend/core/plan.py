@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json
 
 from skymend.core.errors import ConfigError, InternalError
 from skymend.core.files import write_text
@@ -19,6 +19,7 @@ from skymend.core.step import REGISTRY, StepParams
 
 PLAN_VERSION = 1
 PRODUCT_PREFIX = "product:"
+_PARTS = ("pipeline", "name", "jobs", "products", "targets", "notes", "summary")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,30 +174,30 @@ class Plan:
             if the file is no plan of this version.
         """
         try:
-            document = json.loads(path.read_bytes())
+            document = from_json(path.read_bytes(), allow_inf_nan=False)
             if document["skymend-plan"] != PLAN_VERSION:
                 raise ValueError(f"version {document['skymend-plan']}")
-            return cls(
-                document["pipeline"],
-                document["name"],
-                tuple(Job(**job) for job in document["jobs"]),
-                {k: _thaw(p) for k, p in document["products"].items()},
-                tuple(document["targets"]),
-                tuple(document["notes"]),
-                document["summary"],
-            )
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise ConfigError(
-                where=path,
-                expected=f"a skymend plan, version {PLAN_VERSION}",
-                found=f"{type(error).__name__}: {error}",
-                fix="write it again with `skymend plan`",
-            ) from error
+            parts = {key: document[key] for key in _PARTS}
+            return TypeAdapter(cls).validate_python(parts)
+        except ValidationError as error:
+            raise _no_plan(path, first_fault(error)) from error
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            raise _no_plan(path, f"{type(error).__name__}: {error}") from error
 
 
-def _thaw(document: dict[str, Any]) -> FrozenProduct:
-    files = tuple(FrozenFile(**f) for f in document.pop("files"))
-    return FrozenProduct(files=files, **document)
+def first_fault(error: ValidationError) -> str:
+    """Say what is wrong first with a document: the field, and why."""
+    first = error.errors()[0]
+    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"
+
+
+def _no_plan(path: Path, found: str) -> ConfigError:
+    return ConfigError(
+        where=path,
+        expected=f"a skymend plan, version {PLAN_VERSION}",
+        found=found,
+        fix="write it again with `skymend plan`",
+    )
 
 
 class PlanBuilder:

@@ -30,7 +30,8 @@ class Checkpoint:
 
     def load(self) -> frozenset[tuple[int, int]]:
         """Return (row, column) of each finished cell; empty without a record of this job."""
-        lines = self.path.read_text().splitlines() if self.path.exists() else []
+        text = self.path.read_bytes() if self.path.exists() else b""
+        lines = text.decode("utf-8", "replace").splitlines()
         if not lines or lines[0] != self.identity:
             return frozenset()
         done: set[tuple[int, int]] = set()
@@ -58,5 +59,5 @@ class Checkpoint:
 def _parse(line: str) -> list[tuple[int, int]]:
     try:
         return [(int(row), int(column)) for row, column in json.loads(line)]
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, RecursionError):
         return []

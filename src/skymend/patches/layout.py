@@ -259,7 +259,15 @@ class Layout(_Frozen):
         ConfigError
             naming the field at fault.
         """
-        options = dict(document.get("options") or {})
+        options = document.get("options") or {} if isinstance(document, Mapping) else None
+        if not isinstance(options, Mapping):
+            raise ConfigError(
+                where=where,
+                expected="a layout: an object of acquisitions, with options as an object",
+                found=str(document)[:80],
+                fix="write one with Layout.as_json()",
+            )
+        options = dict(options)
         if "sibling" in options:  # decloud's documentation and code disagree on the name
             options.setdefault("siblings", options.pop("sibling"))
         rest = {name: spec for name, spec in document.items() if name != "options"}
@@ -328,7 +336,7 @@ def load_layout(source: str | Mapping[str, Any] | Path) -> Layout:
         return preset(source)
     try:
         document = json.loads(source.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(
             where=source,
             expected="a layout in JSON",

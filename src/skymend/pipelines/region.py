@@ -6,6 +6,7 @@ relative to the folder of the region file.
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any, Literal
@@ -22,6 +23,14 @@ Method = Literal["linear", "harmonic", "nearest", "regression", "network"]
 
 class _Model(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def _ordered(box: Bounds | None, most_x: float, most_y: float) -> bool:
+    if box is None:
+        return True
+    left, bottom, right, top = box
+    inside = max(abs(left), abs(right)) <= most_x and max(abs(bottom), abs(top)) <= most_y
+    return inside and all(map(math.isfinite, box)) and left < right and bottom < top
 
 
 class Area(_Model):
@@ -46,6 +55,10 @@ class Area(_Model):
             raise ValueError("give tiles, bbox or geojson")
         if self.bounds is not None and len(self.tiles) != 1:
             raise ValueError("bounds need exactly one tile")
+        if not _ordered(self.bounds, math.inf, math.inf):
+            raise ValueError("bounds: left < right and bottom < top")
+        if not _ordered(self.bbox, 180, 90):
+            raise ValueError("bbox: west < east within 180, south < north within 90 degrees")
         return self
 
 
@@ -218,15 +231,17 @@ def load_region(path: Path) -> Region:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text())
-    except FileNotFoundError as error:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ConfigError(
-            where=path, expected="a region file", found="no such file", fix="check the path"
+            where=path, expected="a region file", found=found, fix="check the path"
         ) from error
-    except yaml.YAMLError as error:
+    # PyYAML lets through what int and datetime say of numbers and days that cannot be.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
             where=path,
-            expected="YAML",
+            expected="YAML in UTF-8",
             found=" ".join(str(error).split())[:200],
             fix="mend the line named",
         ) from error
@@ -319,21 +334,14 @@ def _project(box: Bounds, tile: str) -> Bounds:
 
 
 def _envelope(path: Path) -> Bounds:
-    import json
+    from skymend.sources.area import Area as Place
 
-    import shapely.geometry
-    import shapely.ops
-
-    try:
-        document = json.loads(path.read_text())
-        features = document.get("features", [document])
-        shapes = [shapely.geometry.shape(f.get("geometry", f)) for f in features]
-        west, south, east, north = shapely.ops.unary_union(shapes).bounds
-    except (OSError, ValueError, AttributeError, KeyError) as error:
+    box = Place.read(path).bounds
+    if box[0] > box[2]:
         raise ConfigError(
             where=path,
-            expected="GeoJSON polygons in EPSG:4326",
-            found=f"{type(error).__name__}: {error}"[:160],
-            fix="export the area as GeoJSON",
-        ) from error
-    return (west, south, east, north)
+            expected="an area on one side of the antimeridian",
+            found=f"{box[0]:g} to {box[2]:g} degrees east",
+            fix="make a region of each side",
+        )
+    return box

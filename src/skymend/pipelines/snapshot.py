@@ -7,17 +7,17 @@ Checksums are cached by path, size and modification time.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
-from skymend.core.errors import ProductError
+from pydantic import TypeAdapter, ValidationError
+
+from skymend.core.errors import ProductError, StoreError
 from skymend.core.files import write_json
 from skymend.core.keys import file_sha256
-from skymend.core.plan import FrozenFile, FrozenProduct
+from skymend.core.plan import FrozenFile, FrozenProduct, first_fault
 from skymend.core.product import Product, RemoteProduct
 
 
@@ -27,6 +27,14 @@ class Frozen:
 
     products: tuple[FrozenProduct, ...]
     notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """What the file holds: products by kind and name, and (size, mtime_ns, sha256) by path."""
+
+    products: dict[str, FrozenProduct]
+    checksums: dict[str, tuple[int, int, str]]
 
 
 class Snapshot:
@@ -41,9 +49,7 @@ class Snapshot:
     def __init__(self, path: Path, *, refresh: bool = False) -> None:
         self.path = path
         self.refresh = refresh
-        self._document: dict[str, Any] = {"products": {}, "checksums": {}}
-        if path.exists():
-            self._document = json.loads(path.read_text())
+        self._held = _read(path) if path.exists() else _Document({}, {})
 
     def freeze(
         self, found: Iterable[Product | RemoteProduct], period: tuple[datetime, datetime]
@@ -59,41 +65,32 @@ class Snapshot:
             name = f"{product.kind}/{product.id}"
             names.add(name)
             fresh = self._fresh(product)
-            known = self._known(name)
+            known = self._held.products.get(name)
             if known is not None and not self.refresh and _content(known) != _content(fresh):
                 notes.append(
                     f"{product.id} has changed since it was first planned; the known version "
                     "is kept (plan with --refresh to take the new one)"
                 )
                 continue
-            self._document["products"][name] = asdict(fresh)
-        kept = [self._thaw(d) for n, d in self._document["products"].items() if n not in names]
+            self._held.products[name] = fresh
+        kept = [p for n, p in self._held.products.items() if n not in names]
         gone = [p for p in kept if period[0] <= _time(p) <= period[1]]
         if self.refresh:
             for lost in gone:
-                del self._document["products"][f"{lost.kind}/{lost.id}"]
+                del self._held.products[f"{lost.kind}/{lost.id}"]
             gone = []
         notes += [f"{p.id} is no longer found; what was made from it is kept" for p in gone]
-        products = [self._thaw(self._document["products"][n]) for n in names] + gone
+        products = [self._held.products[n] for n in names] + gone
         return Frozen(tuple(sorted(products, key=lambda p: (_time(p), p.id))), tuple(notes))
 
     def save(self) -> None:
         """Write the snapshot."""
-        write_json(self.path, self._document)
+        write_json(self.path, asdict(self._held))
 
     def _fresh(self, product: Product | RemoteProduct) -> FrozenProduct:
         if isinstance(product, RemoteProduct):
             return FrozenProduct.of_remote(product)
         return FrozenProduct.of(product, [self._file(f) for f in product.files])
-
-    def _known(self, name: str) -> FrozenProduct | None:
-        document = self._document["products"].get(name)
-        return None if document is None else self._thaw(document)
-
-    @staticmethod
-    def _thaw(document: dict[str, Any]) -> FrozenProduct:
-        files = tuple(FrozenFile(**f) for f in document["files"])
-        return FrozenProduct(**{**document, "files": files})
 
     def _file(self, path: Path) -> FrozenFile:
         try:
@@ -105,12 +102,29 @@ class Snapshot:
                 found="no such file",
                 fix="fetch the product again or remove its folder",
             ) from error
-        cache = self._document["checksums"]
+        cache = self._held.checksums
         known = cache.get(str(path))
-        if known is None or known[:2] != [status.st_size, status.st_mtime_ns]:
-            known = [status.st_size, status.st_mtime_ns, file_sha256(path)]
+        if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
+            known = (status.st_size, status.st_mtime_ns, file_sha256(path))
             cache[str(path)] = known
         return FrozenFile(str(path), status.st_size, known[2])
+
+
+def _read(path: Path) -> _Document:
+    try:
+        held = TypeAdapter(_Document).validate_json(path.read_bytes())
+        for name, product in held.products.items():
+            if name != f"{product.kind}/{product.id}" or _time(product).tzinfo is None:
+                raise ValueError(f"{name} is not what it should be")
+    except (OSError, ValueError, KeyError) as error:
+        fault = first_fault(error) if isinstance(error, ValidationError) else str(error)
+        raise StoreError(
+            where=path,
+            expected="the products that an earlier search found",
+            found=fault,
+            fix="remove the file; then what is found now counts, also where it has changed",
+        ) from error
+    return held
 
 
 def _time(product: FrozenProduct) -> datetime:

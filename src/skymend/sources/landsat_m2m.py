@@ -287,21 +287,37 @@ def _start_time(metadata: Sequence[Any]) -> str | None:
 
 
 def _chosen(options: Any, name: str, assets: Sequence[str], where: str) -> list[Mapping[str, Any]]:
-    if not isinstance(options, list):
-        raise malformed(where, "a list in field 'data'", repr(options)[:60])
+    options = _entries(options, where)
     bundles = [o for o in options if "bundle" in str(o.get("productName", "")).lower()]
     open_bundles = [o for o in bundles if o.get("available")]
     if not assets:
         if open_bundles:
-            return open_bundles[:1]
+            return [_complete(open_bundles[0], where)]
         raise _not_offered(name, "the product bundle", [str(o.get("productName")) for o in options])
-    files = [f for o in options for f in o.get("secondaryDownloads") or () if f.get("available")]
+    files = [
+        f
+        for o in options
+        for f in _entries(o.get("secondaryDownloads") or [], where)
+        if f.get("available")
+    ]
     found = {asset: _ending(files, asset) for asset in assets}
     missing = [asset for asset, file in found.items() if file is None]
     if missing:
         known = sorted({str(f.get("displayId")).removeprefix(f"{name}_") for f in files})
         raise _not_offered(name, f"files {' and '.join(missing)}", known)
-    return [file for file in found.values() if file is not None]
+    return [_complete(file, where) for file in found.values() if file is not None]
+
+
+def _complete(option: Mapping[str, Any], where: str) -> Mapping[str, Any]:
+    for name in ("id", "entityId", "displayId"):
+        field(option, name, str, where)
+    return option
+
+
+def _entries(stated: Any, where: str) -> list[Mapping[str, Any]]:
+    if not isinstance(stated, list):
+        raise malformed(where, "a list of downloads", repr(stated)[:60])
+    return [entry for entry in stated if isinstance(entry, dict)]
 
 
 def _ending(files: Sequence[Mapping[str, Any]], asset: str) -> Mapping[str, Any] | None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import io
 import json
 import os
+import tokenize
 import zipfile
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -193,10 +195,18 @@ def _restore(path: Path, trainer: Any, identity: str) -> LoopState:
     return LoopState(int(meta["step"]), list(meta["history"]))
 
 
+# What numpy raises for a damaged archive of arrays.
+_DAMAGE = (
+    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
+    *(ValueError, TypeError, LookupError, AttributeError),
+    *(ArithmeticError, MemoryError, RuntimeError),
+)
+
+
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """Return the arrays of a checkpoint, or None if there is no whole one."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return dict(stored)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+    except _DAMAGE:
         return None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,8 +12,10 @@ from email.utils import parsedate_to_datetime
 from skymend.core.errors import ProductError
 from skymend.sources.transfer.digests import Digest, known
 
-_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d+)-(\d+)/(\d+|\*)\s*", re.IGNORECASE)
-_UNSATISFIED = re.compile(r"\s*bytes\s+\*/(\d+)\s*", re.IGNORECASE)
+# Eighteen digits are more than any file has, and int() takes them.
+_CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
+_UNSATISFIED = re.compile(r"\s*bytes\s+\*/(\d{1,18})\s*", re.IGNORECASE)
+_COUNT = re.compile(r"\d{1,18}")
 _CLOCK_SKEW = timedelta(seconds=60)
 
 
@@ -66,7 +67,7 @@ def unsatisfied_total(headers: Mapping[str, str]) -> int | None:
 def content_length(headers: Mapping[str, str]) -> int | None:
     """Return ``Content-Length`` of a body that is not encoded."""
     text = headers.get("Content-Length", "").strip()
-    return int(text) if text.isdecimal() and not encoded(headers) else None
+    return int(text) if _COUNT.fullmatch(text) and not encoded(headers) else None
 
 
 def encoded(headers: Mapping[str, str]) -> bool:
@@ -83,7 +84,7 @@ def delimited(headers: Mapping[str, str]) -> bool:
 def retry_after(headers: Mapping[str, str], now: datetime) -> float | None:
     """Return the seconds to wait, from seconds or an HTTP date; None if not stated."""
     text = headers.get("Retry-After", "").strip()
-    if text.isdecimal():
+    if _COUNT.fullmatch(text):
         return float(text)
     date = _date(text)
     return None if date is None else max(0.0, (date - now).total_seconds())
@@ -94,7 +95,7 @@ def _date(text: str | None) -> datetime | None:
         return None
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return date if date.tzinfo else date.replace(tzinfo=UTC)
 
@@ -117,5 +118,5 @@ def digests(headers: Mapping[str, str]) -> tuple[Digest, ...]:
 def _decoded(algorithm: str, value: str) -> Digest | None:
     try:
         return Digest(algorithm, base64.b64decode(value, validate=True).hex())
-    except (binascii.Error, ProductError):
+    except (ValueError, ProductError):
         return None

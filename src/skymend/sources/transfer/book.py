@@ -32,7 +32,7 @@ class Book:
         """Return a JSON object, an empty one if it is not there or was torn by a power cut."""
         try:
             document = json.loads(self.path(name).read_bytes())
-        except (FileNotFoundError, ValueError):
+        except (FileNotFoundError, ValueError, RecursionError):
             return {}
         return document if isinstance(document, dict) else {}
 

@@ -13,7 +13,6 @@ import struct
 import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +25,7 @@ from skymend.sources.transfer.types import Remote
 _HOUR = 3600.0
 _WINDOW_HOURS = 30 * 24
 _MINUTE = 60.0
+_MOST = 1e18
 _POLL_S = 0.05
 _USAGE = "usage.json"
 LONGEST_PAUSE_S = 24 * _HOUR
@@ -275,6 +275,4 @@ class Ledger:
 def _number(document: Mapping[str, Any], name: str) -> float:
     """Return a number of a file that a power cut or a hand may have spoilt; 0 if it is none."""
     value = document.get(name)
-    if isinstance(value, (int, float)) and isfinite(value):
-        return float(value)
-    return 0.0
+    return float(value) if isinstance(value, (int, float)) and abs(value) < _MOST else 0.0

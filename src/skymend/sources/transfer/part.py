@@ -13,6 +13,7 @@ import errno
 import fcntl
 import json
 import os
+import re
 import shutil
 import threading
 from dataclasses import asdict
@@ -27,6 +28,7 @@ from skymend.sources.transfer.types import Remote
 
 ROLLBACK = 2**20
 _FORMAT = 1
+_NUMBER = re.compile(rb"\d{1,18}")
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -81,11 +83,12 @@ class Part:
         size = os.fstat(self._descriptor).st_size
         trusted = header.get("boot") == _boot_id() or verifiable
         whole = not have or have[-1].end <= size
-        ours = header.get("file") == self._identity() and header["version"]["ranged"]
-        if not (ours and trusted and whole):
+        version = _version(header.get("version"))
+        ours = header.get("file") == self._identity()
+        if version is None or not (ours and trusted and whole):
             self.reset()
             return total(have)
-        self.version = Version(**header["version"])
+        self.version = version
         kept = rolled_back(have, ROLLBACK)
         self._doubt = [Interval(max(i.start, i.end - ROLLBACK), i.end) for i in have]
         self._begin_journal(kept)
@@ -103,11 +106,11 @@ class Part:
             header = json.loads(lines[0])
             if header["skymend-part"] != _FORMAT:
                 return {}, []
-        except (FileNotFoundError, ValueError, KeyError, TypeError):
+        except (FileNotFoundError, ValueError, LookupError, TypeError, RecursionError):
             return {}, []
         have = []
         for line in lines[1:-1]:
-            numbers = [int(word) for word in line.split() if word.isdigit()]
+            numbers = [int(word) for word in line.split() if _NUMBER.fullmatch(word)]
             if len(numbers) != 3 or numbers[1] - numbers[0] != numbers[2]:
                 break
             have.append(Interval(numbers[0], numbers[1]))
@@ -241,6 +244,14 @@ class Part:
         if self._log >= 0:
             os.close(self._log)
             self._log = -1
+
+
+def _version(stated: object) -> Version | None:
+    """Return the version that a journal states, None where a crash or a hand has spoilt it."""
+    match stated:
+        case {"total": int() | None as size, "validator": str() | None as name, "ranged": True}:
+            return Version(size, name, ranged=True)
+    return None
 
 
 def _line(stretch: Interval) -> str:

@@ -55,7 +55,8 @@ class Quarantine:
         with self._book.locked():
             entries = self._entries()
             before = entries.get(_identity(remote), {})
-            wrong = [str(f) for f in before.get("found") or ()]
+            seen = before.get("found")
+            wrong = [str(f) for f in seen] if isinstance(seen, list) else []
             entry: dict[str, Any] = {"provider": remote.provider, "name": remote.name}
             entry |= {"address": remote.public_url, "found": sorted({*wrong, found})}
             if found in wrong:
