@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 import rasterio
 
+from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
+from skymend.products.toa import open_toa
 from skymend.simulate import cloud_scene, tiny, write
 from skymend.simulate.atmosphere import Air
 from skymend.simulate.granule import Granule
@@ -17,6 +19,7 @@ from skymend.simulate.relief import cast_shadow, cosine
 from skymend.simulate.safe_s2 import numbers
 from skymend.simulate.sheets import Sheet
 from skymend.simulate.toa_series import scene_granule, toa_granule, write_scene
+from skymend.simulate.toa_series_landsat import write_landsat
 
 SIZE = 120
 
@@ -212,3 +215,27 @@ def test_angles_of_tangents():
     assert (zenith.item(), azimuth.item()) == (45.0, 270.0)
     grid = Grid("EPSG:32631", (10.0, 0.0, 0.0, 0.0, -10.0, 0.0), (6, 6))
     assert Swath((30.0, -30.0)).detectors(grid).shape == (6, 6)
+
+
+@pytest.mark.parametrize("satellite", [8, 9])
+def test_landsat_folders_give_back_what_was_put_in(tmp_path, satellite):
+    scene = cloud_scene(3, size_px=180, sun_zenith=50.0, sensor="landsat-8")
+    product = open_toa(write_landsat(tmp_path, scene, satellite=satellite))
+    assert product.sensor == f"landsat-{satellite}"
+    assert product.time == scene.time
+    grid = product.grid()
+    assert grid == scene.grid
+    for band, plane in zip(scene.bands, scene.reflectance, strict=True):
+        read = product.read((f"B{int(band[1:])}",), grid)[0]
+        # Half a stored step of 2e-5, divided by the sine of the sun's elevation.
+        np.testing.assert_allclose(read, plane, atol=1.1e-5 / np.cos(np.radians(50)))
+    kelvin = product.brightness_temperature(grid)
+    np.testing.assert_allclose(kelvin, scene.brightness_temperature, atol=5e-3)
+    angles = (*product.sun(grid), *product.view(grid))
+    assert angles == pytest.approx((50.0, 150.0, 0.0, 0.0))
+    np.testing.assert_array_equal(product.labels(grid), scene.labels)
+
+
+def test_only_landsat_scenes_become_landsat_folders(tmp_path):
+    with pytest.raises(ConfigError, match="expected a scene of landsat-8, found sentinel-2"):
+        write_landsat(tmp_path, cloud_scene(3, size_px=60))
