@@ -51,6 +51,22 @@ def source(tmp_path, s3, login=LOGIN, root="s3://eo-data/data") -> S3Bucket:
     return S3Bucket(settings(tmp_path, {"s3": root, "s3.s3": s3.url}, s3=login))
 
 
+def test_the_etag_of_a_sealed_object_is_no_md5(tmp_path, s3):
+    """S3 states an ETag of 32 digits that is not the MD5 where KMS encrypts (moto: it is)."""
+    name = L2A.replace("T31TFL", "T31TGL")
+    for file, how in (("MTD_MSIL2A.xml", "aws:kms"), ("manifest.safe", "AES256")):
+        key = f"kms/{name}/{file}"
+        client = s3.client()
+        client.put_object(Bucket="eo-data", Key=key, Body=b"<a/>", ServerSideEncryption=how)
+    own = source(tmp_path, s3, root="s3://eo-data/kms")
+    (item,) = own.search("sentinel-2-l2a", None, SPRING, Filters())
+    receipts = own.fetch(item, (), tmp_path / "got")
+    assert {r.path.name: r.verified for r in receipts} == {
+        "MTD_MSIL2A.xml": "size",
+        "manifest.safe": "md5",
+    }
+
+
 def test_products_are_found_by_their_names(tmp_path, s3):
     own = source(tmp_path, s3)
     names = {

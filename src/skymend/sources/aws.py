@@ -35,12 +35,15 @@ class Object:
     bucket, key : where it lies.
     size : bytes.
     etag : as S3 states it, without quotes.
+    sealed : whether it is known to be encrypted with a key of KMS or the customer; a listing does
+        not say so, :func:`head` does.
     """
 
     bucket: str
     key: str
     size: int
     etag: str
+    sealed: bool = False
 
     @property
     def url(self) -> str:
@@ -49,11 +52,11 @@ class Object:
 
     @property
     def digests(self) -> tuple[Digest, ...]:
-        """The MD5 that an ETag is, unless the object came in parts or is encrypted."""
+        """The MD5 that an ETag is, unless the object came in parts or is sealed."""
         from skymend.sources.transfer import Digest
 
         plain = len(self.etag) == 32 and not set(self.etag) - set("0123456789abcdef")
-        return (Digest("md5", self.etag),) if plain else ()
+        return (Digest("md5", self.etag),) if plain and not self.sealed else ()
 
 
 def split(url: str) -> tuple[str, str]:
@@ -154,7 +157,14 @@ def head(s3: Any, url: str) -> Object | None:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] == 404:
                 return None
             raise
-    return Object(bucket, key, int(found["ContentLength"]), str(found["ETag"]).strip('"'))
+    kms = str(found.get("ServerSideEncryption", "")).startswith("aws:kms")
+    return Object(
+        bucket,
+        key,
+        int(found["ContentLength"]),
+        str(found["ETag"]).strip('"'),
+        sealed=kms or "SSECustomerAlgorithm" in found,
+    )
 
 
 @contextmanager

@@ -3,13 +3,14 @@
 Endpoints: ``s3`` (``s3://bucket/prefix``), ``s3.s3`` (the S3 service, where it is not that of AWS)
 and ``s3.region`` (the bucket's region, where boto3 does not know it). The login is ``access_key``
 and ``secret_key``, also from boto3's own variables; without one the bucket must be public. An
-object's ETag is its MD5 unless it came in parts.
+object's ETag is its MD5 unless it came in parts or is encrypted with a key of KMS or the customer.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +54,16 @@ class S3Bucket:
         progress: Progress | None = None,
     ) -> tuple[Receipt, ...]:
         """Fetch a product, or the bands asked for with all metadata, in its own folders."""
+        s3 = self._client()
         signer = aws.S3Signer(self.settings, self.name, region=self._region())
         door = Door(self.name, self.settings, signer, None, progress)
         if naming.PRODUCT in item.assets:
-            (receipt,) = door.bring([remote_of(item, naming.PRODUCT, self.name)], destination)
+            (receipt,) = door.bring([self._remote(s3, item, naming.PRODUCT)], destination)
             return (unpacked(receipt, destination),)
         folders: dict[Path, list[Remote]] = defaultdict(list)
         for key in listing.choose(item, assets):
             folder = destination / folder_of(item.assets[key])
-            folders[folder].append(remote_of(item, key, self.name))
+            folders[folder].append(self._remote(s3, item, key))
         return tuple(r for folder, remotes in folders.items() for r in door.bring(remotes, folder))
 
     def check(self) -> tuple[Finding, ...]:
@@ -74,6 +76,18 @@ class S3Bucket:
         if first is None:
             return (Finding(self.name, False, f"{where} holds nothing"),)
         return (Finding(self.name, True, f"{where} can be listed"),)
+
+    def _remote(self, s3: Any, item: pystac.Item, key: str) -> Remote:
+        """Return a file to download; a sealed object has no digest, whatever its ETag looks like.
+
+        Only a request for the object says whether it is sealed, and an ETag that is no MD5 would
+        bring an intact file into quarantine.
+        """
+        remote = remote_of(item, key, self.name)
+        if not remote.digests:
+            return remote
+        found = aws.head(s3, remote.url)
+        return remote if found is None else replace(remote, digests=found.digests)
 
     def _entries(self) -> Iterator[listing.Entry]:
         bucket, prefix = aws.split(self._root() + "/")
