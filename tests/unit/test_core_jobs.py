@@ -2,6 +2,7 @@
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +16,7 @@ from skymend.core.errors import (
     StoreError,
 )
 from skymend.core.execute import run_job
+from skymend.core.layout import FORMAT
 from skymend.core.plan import FrozenFile, FrozenProduct, Plan, PlanBuilder
 from skymend.core.step import Artifact, StepInputs, StepOutputs, StepParams, step
 from skymend.core.store import LocalStore
@@ -271,3 +273,34 @@ def test_a_skip_names_why_its_input_is_absent(tmp_path, store):
     last = builder.add("test-maybe", {}, {"main": skipped}, {})
     run_all(builder.build("test", "maybe", [last]), store)
     assert store.record("test-maybe", last).reason == "nothing to work on; nothing there"
+
+
+def test_garbage_spares_a_running_job_and_one_that_just_ended(tmp_path, store):
+    plan, _ = small_plan(tmp_path)
+    for job in plan.jobs:
+        run_job(plan, job.key, store)
+    assert store.litter([]) == [], "records are read after the folders"
+    part = store.root / "regional" / "all" / f".sum-{'a' * 8}.part"
+    part.mkdir(parents=True)
+    with store.lock("a" * 64):
+        assert store.litter([]) == []
+    assert store.litter([]) == [part.relative_to(store.root).as_posix()]
+
+
+def test_a_store_that_another_process_is_making_is_no_foreign_folder(tmp_path, monkeypatch):
+    root = tmp_path / "new"
+    root.mkdir()
+    part = root / ".store.json.1.part"
+    part.write_text("{")
+    real = Path.iterdir
+
+    def later(path):
+        found = list(real(path))
+        part.unlink(missing_ok=True)
+        (root / "store.json").write_text(json.dumps(FORMAT))
+        return iter(found)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", later)
+        LocalStore(root).prepare()
+    LocalStore(root).check()

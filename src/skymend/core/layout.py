@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -14,6 +15,8 @@ from skymend.core.record import OutputFile, Record
 
 FORMAT = {"skymend-store": 1}
 """What ``store.json`` says."""
+
+_KEY = re.compile(r"[0-9a-f]{64}")
 
 JOB_FOLDER = re.compile(r"((?:scenes/[^/]+/[^/]+|regional/[^/]+)/[^/]+-[0-9a-f]{8})/")
 """The folder of a job at the start of a path relative to the store."""
@@ -48,7 +51,16 @@ def parse_record(where: str, text: bytes) -> Record:
         ) from error
 
 
-def check_marker(where: str, text: str) -> None:
+def pointed_key(text: bytes) -> str | None:
+    """Return the key that a pointer holds; None of a damaged one, whose job simply runs."""
+    try:
+        key = json.loads(text)["key"]
+        return key if _KEY.fullmatch(key) else None
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+
+
+def check_marker(where: str, text: bytes) -> None:
     """Make sure that ``store.json`` is of this version.
 
     Raises
@@ -58,13 +70,13 @@ def check_marker(where: str, text: str) -> None:
     """
     try:
         found = json.loads(text)
-    except ValueError:
+    except (ValueError, RecursionError):
         found = None
     if found != FORMAT:
         raise StoreError(
             where=where,
             expected=f"store format {FORMAT}",
-            found=text.strip()[:80],
+            found=text.decode("utf-8", "replace").strip()[:80],
             fix="use the skymend version that made this store",
         )
 
@@ -103,6 +115,21 @@ def describe_file(root: Path, file: Path) -> OutputFile:
         size=status.st_size,
         mtime_ns=status.st_mtime_ns,
     )
+
+
+def job_folders(records: Iterable[Record]) -> set[str]:
+    """Return the folders of the outputs of jobs, relative to the store."""
+    return {str(Path(out.path).parent) for r in records for out in r.outputs.values()}
+
+
+def marks_of(keys: Iterable[str]) -> set[str]:
+    """Return what the names of the folders of jobs share with their keys."""
+    return {key[:8] for key in keys}
+
+
+def has_mark(name: str, marks: Iterable[str]) -> bool:
+    """Tell whether the name of a folder or file has one of :func:`marks_of` in it."""
+    return any(mark in name for mark in marks)
 
 
 def local_litter(root: Path) -> list[str]:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from skymend.core.errors import ConfigError, RetryableError, SkymendError, StoreError
 
-_ABSENT = {"404", "NoSuchKey", "NotFound"}
+_ABSENT = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
 _REFUSED_CONDITION = {"412", "PreconditionFailed", "409", "ConditionalRequestConflict"}
 _REFUSED_LOGIN = {
     "InvalidAccessKeyId",

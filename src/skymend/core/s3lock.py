@@ -1,9 +1,11 @@
 """The lock of a job in a bucket: a conditional write, kept alive by a heartbeat.
 
-The lock is one object, ``{"holder": ..., "beat": n}``. Who creates it (``If-None-Match: *``) or
-replaces a free or dead one (``If-Match`` on the ETag it saw) holds it. The holder rewrites it
-regularly; one that has not changed for a while, by the server's own clock, is dead. Freeing is
-a conditional write too, so that nobody frees the lock of another.
+The lock is one object, ``{"holder": ..., "beat": n, "token": ...}``. Who creates it
+(``If-None-Match: *``) or replaces a free or dead one (``If-Match`` on the ETag it saw) holds it.
+The holder rewrites it regularly; one that has not changed for a while, by the server's own
+clock, is dead. Freeing is a conditional write too, so that nobody frees the lock of another. The
+token tells a write of our own whose answer was lost on the way, and which was repeated in vain,
+from one of another.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import logging
 import os
 import threading
 import time
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -40,6 +43,7 @@ class _Held:
     """The state of our own lock object."""
 
     etag: str
+    token: str
     beat: int = 0
     lost: bool = False
 
@@ -58,7 +62,8 @@ def hold(objects: Objects, path: str, *, stale_s: float | None = None) -> Iterat
         if the bucket cannot be used.
     """
     life = stale_seconds() if stale_s is None else stale_s
-    held = _Held(_acquire(objects, path, life))
+    token = uuid.uuid4().hex
+    held = _Held(_acquire(objects, path, life, token), token)
     done = threading.Event()
     beating = threading.Thread(
         target=_beat, args=(objects, path, held, life / _BEATS_PER_LIFE, done), daemon=True
@@ -71,7 +76,7 @@ def hold(objects: Objects, path: str, *, stale_s: float | None = None) -> Iterat
         beating.join()
         if not held.lost:
             with suppress(SkymendError):  # a lock that cannot be freed dies by itself
-                objects.put(path, _body(None, held.beat + 1), match=held.etag)
+                _rewrite(objects, path, held, None)
 
 
 def is_live(found: Text, stale_s: float) -> bool:
@@ -82,8 +87,8 @@ def is_live(found: Text, stale_s: float) -> bool:
     return found.age_s is None or found.age_s <= stale_s
 
 
-def _acquire(objects: Objects, path: str, stale_s: float) -> str:
-    own = _body(_identity(os.getpid()), 0)
+def _acquire(objects: Objects, path: str, stale_s: float, token: str) -> str:
+    own = _body(_identity(os.getpid()), 0, token)
     seen, since = "", time.monotonic()
     while True:
         etag = objects.put(path, own, absent=True)
@@ -92,6 +97,8 @@ def _acquire(objects: Objects, path: str, stale_s: float) -> str:
         found = objects.get(path)
         if found is None:
             continue
+        if _token(found) == token:
+            return found.etag
         if found.etag != seen:
             seen, since = found.etag, time.monotonic()
         # A server that tells no time is watched with our own clock.
@@ -104,30 +111,52 @@ def _acquire(objects: Objects, path: str, stale_s: float) -> str:
 
 def _beat(objects: Objects, path: str, held: _Held, pause_s: float, done: threading.Event) -> None:
     identity = _identity(os.getpid())
+    hasty = None
     while not done.wait(pause_s):
-        held.beat += 1
+        # One request without answer must not cost the lock its life.
+        hasty = hasty or objects.hasty(pause_s)
         try:
-            etag = objects.put(path, _body(identity, held.beat), match=held.etag)
+            held.lost = not _rewrite(hasty, path, held, identity)
         except SkymendError as error:
             LOG.warning("heartbeat missed: %s", error)
             continue
-        if etag is None:
-            held.lost = True
+        if held.lost:
             LOG.warning("%s: another process took the lock; both make the same files", path)
             return
-        held.etag = etag
 
 
-def _body(holder: str | None, beat: int) -> bytes:
-    return json.dumps({"holder": holder, "beat": beat}).encode()
+def _rewrite(objects: Objects, path: str, held: _Held, holder: str | None) -> bool:
+    """Write over our own lock object; return False if it is another's by now."""
+    held.beat += 1
+    body = _body(holder, held.beat, held.token)
+    etag = objects.put(path, body, match=held.etag)
+    if etag is None:
+        found = objects.get(path)
+        if found is None or _token(found) != held.token:
+            return False
+        etag = found.etag if found.data == body else objects.put(path, body, match=found.etag)
+    held.etag = etag or held.etag
+    return etag is not None
+
+
+def _body(holder: str | None, beat: int, token: str) -> bytes:
+    return json.dumps({"holder": holder, "beat": beat, "token": token}).encode()
 
 
 def _holder(found: Text) -> str | None:
+    return _field(found, "holder")
+
+
+def _token(found: Text) -> str | None:
+    return _field(found, "token")
+
+
+def _field(found: Text, name: str) -> str | None:
     try:
-        holder = json.loads(found.data)["holder"]
+        value = json.loads(found.data)[name]
     except (ValueError, KeyError, TypeError):
         return None
-    return holder if isinstance(holder, str) else None
+    return value if isinstance(value, str) else None
 
 
 def _identity(pid: int) -> str:

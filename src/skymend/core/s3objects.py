@@ -12,13 +12,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skymend.core.errors import ConfigError, RetryableError
+from skymend.core.errors import ConfigError, RetryableError, SkymendError
 from skymend.core.files import store_errors
 from skymend.core.s3errors import AbsentError, ConditionError, refusal, s3_errors, vanished
 
@@ -101,11 +102,20 @@ class Objects:
     ----------
     address : bucket and prefix.
     part_bytes : files above this size are uploaded in parts of this size.
+    patience_s : a request that is not answered within this is given up, and not repeated;
+        None waits a minute, and repeats it some times.
     """
 
-    def __init__(self, address: Address, *, part_bytes: int = PART_BYTES) -> None:
+    def __init__(
+        self, address: Address, *, part_bytes: int = PART_BYTES, patience_s: float | None = None
+    ) -> None:
         self.address = address
         self.part_bytes = part_bytes
+        self.patience_s = patience_s
+
+    def hasty(self, patience_s: float) -> Objects:
+        """Return the same objects through a client that gives up soon; see ``patience_s``."""
+        return Objects(self.address, part_bytes=self.part_bytes, patience_s=patience_s)
 
     @cached_property
     def endpoint(self) -> str | None:
@@ -130,18 +140,19 @@ class Objects:
 
             config = Config(
                 s3={"addressing_style": "path" if self.endpoint else "auto"},
-                retries={
-                    "mode": "standard",
-                    "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", "5")),
-                },
-                connect_timeout=10,
-                read_timeout=60,
+                retries={"mode": "standard", "total_max_attempts": self._attempts},
+                connect_timeout=min(10, self.patience_s or 10),
+                read_timeout=self.patience_s or 60,
                 max_pool_connections=2 * CONNECTIONS,
                 request_checksum_calculation="when_required",
                 response_checksum_validation="when_required",
             )
             # A session of our own: the shared one keeps the credentials it saw first.
             return boto3.Session().client("s3", config=config, endpoint_url=self.endpoint)
+
+    @property
+    def _attempts(self) -> int:
+        return 1 if self.patience_s else int(os.environ.get("AWS_MAX_ATTEMPTS", "5"))
 
     def get(self, path: str) -> Text | None:
         """Return a small object, or None if there is none."""
@@ -264,10 +275,13 @@ class Objects:
             if what the bucket holds then is not the file.
         """
         size = source.stat().st_size
-        if size <= self.part_bytes:
-            confirmed = self._upload_whole(source, path)
-        else:
-            confirmed = self._upload_parts(source, path, size)
+        try:
+            if size <= self.part_bytes:
+                confirmed = self._upload_whole(source, path)
+            else:
+                confirmed = self._upload_parts(source, path, size)
+        except AbsentError:  # somebody dropped the parts
+            raise vanished(self.address.uri(path)) from None
         stored = self.head(path)
         if stored is None:
             raise vanished(self.address.uri(path))
@@ -291,8 +305,8 @@ class Objects:
                     yield self.address.path(found["Key"]), found["UploadId"]
 
     def abort(self, path: str, upload: str) -> None:
-        """Drop the parts of an upload."""
-        with s3_errors(self.address.uri(path)):
+        """Drop the parts of an upload; one that has ended already is no error."""
+        with suppress(AbsentError), s3_errors(self.address.uri(path)):
             self.client.abort_multipart_upload(**self._named(path), UploadId=upload)
 
     def _named(self, path: str) -> dict[str, str]:
@@ -337,7 +351,8 @@ class Objects:
                     MultipartUpload={"Parts": [part for part, _ in sent]},
                 )
             except BaseException:
-                self.client.abort_multipart_upload(**self._named(path), UploadId=upload)
+                with suppress(SkymendError):  # what failed first is told; `cache gc` finds the rest
+                    self.abort(path, upload)
                 raise
         return all(confirmed for _, confirmed in sent)
 

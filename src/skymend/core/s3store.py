@@ -12,17 +12,16 @@ with ``verify``, it is read and its checksum computed.
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import contextmanager
 from hashlib import md5
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from skymend.core import s3lock
-from skymend.core.files import machine_cache, store_errors, write_text
+from skymend.core.files import file_lock, held_locks, machine_cache, store_errors, write_text
 from skymend.core.keys import canonical_json, digest
 from skymend.core.layout import (
     FORMAT,
@@ -32,9 +31,13 @@ from skymend.core.layout import (
     describe_file,
     files_of,
     foreign,
+    has_mark,
+    job_folders,
     local_litter,
+    marks_of,
     no_store,
     parse_record,
+    pointed_key,
     record_name,
 )
 from skymend.core.mounts import RASTERS, Content, mount
@@ -70,6 +73,7 @@ class S3Store:
         self.uri = self.address.uri()
         self.objects = objects or Objects(self.address)
         self.root = _working_folder(self.address)
+        self._locks = self.root / "locks"
         self._made = False
         self._mount = mount(self.root, "/vsi" + self.uri.replace("://", "/"), self._fetch_raster)
 
@@ -84,13 +88,15 @@ class S3Store:
             if the endpoint cannot be reached.
         """
         marker = self.objects.get(_MARKER)
-        if marker is None:
-            if any(True for _ in self.objects.list("", most=1)):
+        if marker is None and any(True for _ in self.objects.list("", most=1)):
+            marker = self.objects.get(_MARKER)  # another process may have begun in between
+            if marker is None:
                 raise foreign(self.uri, "an empty prefix", "other objects")
-            self.objects.put(_MARKER, _text(FORMAT).encode(), absent=True)
-            self._made = True
+        if marker is None:
+            made = self.objects.put(_MARKER, _text(FORMAT).encode(), absent=True)
+            self._made = made is not None
         else:
-            check_marker(self.address.uri(_MARKER), marker.data.decode(errors="replace"))
+            check_marker(self.address.uri(_MARKER), marker.data)
             # The same bytes over the same object: fails without the right to write.
             self.objects.put(_MARKER, marker.data, match=marker.etag)
         lead_gdal(self.objects)
@@ -163,11 +169,20 @@ class S3Store:
         """
         name = record_name(record.step, record.key)
         text = _text(record.model_dump(mode="json"))
-        self.objects.put(name, text.encode(), absent=True)
+        if self.objects.put(name, text.encode(), absent=True) is None:
+            text = self._first_writer(name, text)
         if record.status == "done" and record.content_key and record.adopted_from is None:
             pointer = content_name(record.step, record.content_key)
             self.objects.put(pointer, _text({"key": record.key}).encode())
         write_text(self.root / name, text)
+
+    def _first_writer(self, name: str, text: str) -> str:
+        """Return the record that was there first; one that a conflict kept out is written."""
+        found = self.objects.get(name)
+        if found is not None:
+            return found.data.decode()
+        self.objects.put(name, text.encode())
+        return text
 
     def forget(self, step: str, key: str) -> None:
         """Remove the record of a job; its outputs stay."""
@@ -178,9 +193,8 @@ class S3Store:
     def record_with_content(self, step: str, content_key: str) -> Record | None:
         """Return a finished record with the same content key whose outputs are intact."""
         pointer = self.objects.get(content_name(step, content_key))
-        if pointer is None:
-            return None
-        record = self.record(step, json.loads(pointer.data)["key"])
+        key = None if pointer is None else pointed_key(pointer.data)
+        record = None if key is None else self.record(step, key)
         if record is None or record.status != "done" or self.damaged(record):
             return None
         return record
@@ -272,9 +286,16 @@ class S3Store:
             for name, output in twin.outputs.items()
         }
 
-    def lock(self, key: str) -> AbstractContextManager[None]:
-        """Hold the lock of a job: a conditional write with a heartbeat."""
-        return s3lock.hold(self.objects, f"locks/{key}.json")
+    @contextmanager
+    def lock(self, key: str) -> Iterator[None]:
+        """Hold the lock of a job: a file on this machine, a conditional write between machines.
+
+        A holder whose heartbeat fails may lose the second to another machine, which works in a
+        folder of its own. The first it keeps while it lives: two processes of one machine would
+        work in the same folder.
+        """
+        with file_lock(self._locks / f"{key}.lock"), s3lock.hold(self.objects, f"locks/{key}.json"):
+            yield
 
     def pull(self, folder: str) -> None:
         """Bring side documents (plans, snapshots) of a folder up to date here."""
@@ -297,22 +318,24 @@ class S3Store:
     def litter(self, records: Iterable[Record]) -> list[str]:
         """Return folders without record, unfinished uploads and leftovers here.
 
-        What belongs to a job whose lock is live is no litter.
+        What belongs to a job whose lock is live is no litter, nor to one that ended since
+        ``records`` were read: objects are listed first, then locks, then records, the way a job
+        ends.
         """
-        known = {str(Path(file.path).parent) for r in records for file in r.outputs.values()}
-        live = self._live_locks()
         found = {m[1] for s in self.objects.list("") if (m := JOB_FOLDER.match(s.path))}
         found |= set(local_litter(self.root))
         uploads = [(p, f"{_UPLOADING}{u}:{p}") for p, u in self.objects.unfinished("")]
-        orphans = [name for name in sorted(found - known) if not _has_part_of(name, live)]
-        return orphans + [name for path, name in uploads if not _has_part_of(path, live)]
+        live = self._live_locks() | marks_of(held_locks(self._locks))
+        known = job_folders((*records, *self.records()))
+        orphans = [name for name in sorted(found - known) if not has_mark(name, live)]
+        return orphans + [name for path, name in uploads if not has_mark(path, live)]
 
     def _live_locks(self) -> set[str]:
         """Return the first eight digits of the keys of jobs that are running somewhere."""
         paths = [stored.path for stored in self.objects.list("locks/")]
         locks = zip(paths, self._parallel(self.objects.get, paths), strict=True)
         life = s3lock.stale_seconds()
-        return {Path(p).stem[:8] for p, lock in locks if lock and s3lock.is_live(lock, life)}
+        return marks_of(Path(p).stem for p, lock in locks if lock and s3lock.is_live(lock, life))
 
     def discard(self, names: Iterable[str]) -> None:
         """Remove folders of jobs, and other things that :meth:`litter` named."""
@@ -362,10 +385,6 @@ def _is_raster(output: Output) -> bool:
     return len(output.files) == 1 and (
         output.files[0].path == output.path and Path(output.path).suffix in RASTERS
     )
-
-
-def _has_part_of(name: str, marks: Iterable[str]) -> bool:
-    return any(mark in name for mark in marks)
 
 
 def _text(document: object) -> str:

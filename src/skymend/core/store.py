@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
-import json
 import os
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import Protocol
 
-from skymend.core.files import store_errors, sync_folder, write_json
+from skymend.core.files import file_lock, held_locks, store_errors, sync_folder, write_json
 from skymend.core.keys import file_sha256
 from skymend.core.layout import (
     FORMAT,
@@ -20,9 +18,13 @@ from skymend.core.layout import (
     describe_file,
     files_of,
     foreign,
+    has_mark,
+    job_folders,
     local_litter,
+    marks_of,
     no_store,
     parse_record,
+    pointed_key,
     record_name,
 )
 from skymend.core.record import Output, OutputFile, Record
@@ -164,10 +166,10 @@ class LocalStore:
         """
         marker = self.root / "store.json"
         if marker.exists():
-            check_marker(str(marker), marker.read_text())
+            check_marker(str(marker), marker.read_bytes())
             self._check_writable()
             return
-        if self.root.exists() and any(self.root.iterdir()):
+        if self.root.exists() and self._holds_others():
             raise foreign(str(self.root), "an empty folder", "a folder with other files")
         folders = (path for path in (self.root, *self.root.parents) if not path.exists())
         self._made = (marker, *folders)
@@ -180,6 +182,11 @@ class LocalStore:
                 for path in self._made:
                     path.rmdir() if path.is_dir() else path.unlink(missing_ok=True)
         self._made = ()
+
+    def _holds_others(self) -> bool:
+        """Tell whether other things than a store that is just being made lie in the folder."""
+        others = [p for p in self.root.iterdir() if not p.name.startswith(".store.json.")]
+        return bool(others) and not (self.root / "store.json").exists()
 
     def check(self) -> None:
         """Make sure that the folder is a store.
@@ -229,10 +236,10 @@ class LocalStore:
     def record_with_content(self, step: str, content_key: str) -> Record | None:
         """Return a finished record with the same content key whose outputs are intact."""
         try:
-            key = json.loads((self.root / content_name(step, content_key)).read_text())["key"]
+            key = pointed_key((self.root / content_name(step, content_key)).read_bytes())
         except FileNotFoundError:
             return None
-        record = self.record(step, key)
+        record = None if key is None else self.record(step, key)
         if record is None or record.status != "done" or self.damaged(record):
             return None
         return record
@@ -294,18 +301,9 @@ class LocalStore:
             if record is not None:
                 yield record
 
-    @contextmanager
-    def lock(self, key: str) -> Iterator[None]:
+    def lock(self, key: str) -> AbstractContextManager[None]:
         """Hold the lock of a job; freed by the kernel when the holder dies."""
-        path = self.root / "locks" / f"{key}.lock"
-        with store_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return file_lock(self.root / "locks" / f"{key}.lock")
 
     def pull(self, folder: str) -> None:
         """Do nothing: everything is here."""
@@ -318,9 +316,15 @@ class LocalStore:
         return str(self.root / path)
 
     def litter(self, records: Iterable[Record]) -> list[str]:
-        """Return the folders of jobs without record, and the working folders of killed ones."""
-        known = {str(Path(out.path).parent) for r in records for out in r.outputs.values()}
-        return [name for name in local_litter(self.root) if name not in known]
+        """Return the folders of jobs without record, and the working folders of killed ones.
+
+        What belongs to a running job is no litter, nor to one that ended since ``records`` were
+        read: folders are listed first, then locks, then records, the way a job ends.
+        """
+        found = local_litter(self.root)
+        live = marks_of(held_locks(self.root / "locks"))
+        known = job_folders((*records, *self.records()))
+        return [n for n in found if n not in known and not has_mark(n, live)]
 
     def discard(self, names: Iterable[str]) -> None:
         """Remove folders of jobs."""
