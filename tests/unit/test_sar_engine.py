@@ -128,7 +128,7 @@ def test_blocks_do_not_show_after_filters_and_multilook(tmp_path, chain):
     survey = replace(SURVEY, slices=1)
     products, dem = make_little(tmp_path / "grd", survey=survey, grainless=False)
     power, blocks = (
-        run(products, dem, tmp_path / str(n), grid=LITTLE, engine=EmbeddedEngine(block=n), **chain)[1]
+        run(products, dem, tmp_path / str(n), LITTLE, EmbeddedEngine(block=n), **chain)[1]
         for n in (128, 32)
     )
     np.testing.assert_array_equal(np.isfinite(power), np.isfinite(blocks))

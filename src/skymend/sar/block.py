@@ -131,11 +131,11 @@ def _add_slice(
     if not inside.any():
         return
     state = nodes.state(heights)
-    part = _radar_window(piece, line, sample, inside, _filter_margin(recipe.chain))
+    part = _radar_window(piece, line, sample, inside, recipe.chain)
     flattened = recipe.chain.convention == FLATTENED
     area = illuminated_area(nodes, (state & SHADOW) > 0, part) if flattened else None
     seen, fresh = state[inner.slices], inside & np.isnan(result.incidence[1])
-    unfit = np.uint8(LAYOVER | SHADOW if flattened else 0)
+    unfit = LAYOVER | SHADOW if flattened else 0
     for index, channel in enumerate(piece.channels):
         power = _radar_power(recipe, piece, channel, index, part, area)
         values = _to_map(recipe.chain, power, line - part.row, sample - part.column)
@@ -186,26 +186,34 @@ def lay_down(
             power[i, j] = np.nan if seen[i, j] & unfit else value
 
 
-def _filter_margin(chain: Chain) -> int:
-    return margin(chain.speckle, chain.speckle_window)
-
-
 def _radar_window(
     piece: Slice,
     line: FloatArray,
     sample: FloatArray,
     inside: npt.NDArray[np.bool_],
-    reach: int,
+    chain: Chain,
 ) -> Window:
     """Return the part of the loaded window that a block needs, relative to it."""
     if not inside.all():
         line, sample = line[inside], sample[inside]
-    looks = reach + 2
-    top = max(int(np.floor(line.min())) - looks, 0)
-    left = max(int(np.floor(sample.min())) - looks, 0)
-    bottom = min(int(np.ceil(line.max())) + looks + 1, piece.window.rows)
-    right = min(int(np.ceil(sample.max())) + looks + 1, piece.window.columns)
-    return Window(top, left, bottom - top, right - left)
+    looks = chain.multilook
+    reach = margin(chain.speckle, chain.speckle_window) + 2 + (looks if looks > 1 else 0)
+    window = piece.window
+    top, rows = _span(line, reach, looks, window.row, window.rows)
+    left, columns = _span(sample, reach, looks, window.column, window.columns)
+    return Window(top, left, rows, columns)
+
+
+def _span(at: FloatArray, reach: int, looks: int, start: int, count: int) -> tuple[int, int]:
+    """Return first pixel and number of pixels that hold positions and what is around them.
+
+    The first one is a multiple of ``looks`` in the image, so that every block averages the same
+    pixels together.
+    """
+    first = int(np.floor(at.min())) - reach
+    first = max(first - (first + start) % looks, 0)
+    last = min(int(np.ceil(at.max())) + reach + 1, count)
+    return first, last - first
 
 
 def _radar_power(

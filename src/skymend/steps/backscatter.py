@@ -66,7 +66,7 @@ class Outputs(StepOutputs):
     state: str | None = "state.tif"
 
 
-@step("backscatter", version=1, inputs=Inputs, params=Params, outputs=Outputs)
+@step("backscatter", version=2, inputs=Inputs, params=Params, outputs=Outputs)
 def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     """Turn the GRD slices of one Sentinel-1 pass into backscatter on the grid of the region.
 
