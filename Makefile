@@ -57,10 +57,10 @@ fuzz: install ## feed damaged files to every parser for FUZZ_MINUTES (10)
 faults: install ## 1,000 downloads and 200 kills; writes the table of docs/downloads.md
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fault_table
 
-container-image: install ## build the core image on a base made from Debian packages
-	scripts/with-docker scripts/build-image core
+container-image: install ## build the images core and sources on a base made from Debian packages
+	scripts/with-docker scripts/build-image sources
 
-container-check: install ## build the core image and compare a run in containers with a plain one
+container-check: install ## build both images and compare runs in containers with plain ones
 	scripts/with-docker scripts/container-check
 
 bench: install ## print the benchmark tables

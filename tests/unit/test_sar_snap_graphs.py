@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ from skymend.core.errors import (
     ProductError,
 )
 from skymend.sar.engine import Chain
-from skymend.sar.snap import (
-    recipe,
-)
+from skymend.sar.passes import open_pass
+from skymend.sar.snap import _values, recipe
 from skymend.sar.snap_graphs import Graph, GraphNode, Recipe, compose, parse_graph
 from skymend.sar.snap_research import templates, write_templates
+from tests.engine_case import GRID, make_safe
 
 WHITELIST = {
     "Read": {"file", "formatName"},
@@ -104,6 +105,21 @@ def test_a_graph_obeys_snaps_own_declarations(name, operators):
             assert key in parameters, f"{node.id}.{key}"
             check_value(parameters[key], defaults.get(value[2:-1], value), operators)
         check_sources(node, declared)
+
+
+@pytest.mark.parametrize("kind", ["POEORB", "RESORB", None])
+def test_what_the_engine_puts_in_is_declared_too(tmp_path, operators, kind):
+    track = open_pass([make_safe(tmp_path)], ())
+    orbit = None if kind is None else Path(f"S1B_OPER_AUX_{kind}_OPOD.EOF")
+    values = _values(track, GRID, orbit, tmp_path / "snap.dim")
+    values |= {"dem": "External DEM", "demFile": "dem.tif"}
+    for chain in CHAINS:
+        for node in compose(recipe(chain)).nodes:
+            declared = operators["operators"][node.operator]["parameters"]
+            parameters = {p["name"]: p for p in declared}
+            for key, value in node.parameters.items():
+                put = values[value[2:-1]] if value.startswith("${") else value
+                check_value(parameters[key], put, operators)
 
 
 def check_value(parameter, value, operators):
