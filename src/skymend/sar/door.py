@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -77,20 +77,23 @@ def backscatter(
     steps = chain or Chain()
     where = grid_of(paths, grid, epsg, resolution, bounds)
     tile = _tile_name(paths, grid, epsg, steps) if s1tiling_names else None
-    with _working_folder(output) as (work, made):
-        scene = open_engine(engine).process(
-            paths,
-            where,
-            dem,
-            made,
-            chain=steps,
-            orbit=orbit,
-            geoid=geoid,
-            work=work,
-            cpus=cpus,
+
+    def make(out: Path, work: Path) -> BackscatterScene:
+        run = open_engine(engine).process
+        scene = run(
+            paths, where, dem, out, chain=steps, orbit=orbit, geoid=geoid, work=work, cpus=cpus
         )
         if tile is not None:
-            write_s1tiling(scene, paths, steps, made, tile)
+            write_s1tiling(scene, paths, steps, out, tile)
+        return scene
+
+    return _into_place(make, output)
+
+
+def _into_place(make: Callable[[Path, Path], BackscatterScene], output: Path) -> BackscatterScene:
+    """Make a scene in a folder of its own, then move all of it to where it belongs."""
+    with _working_folder(output) as (work, made):
+        scene = make(made, work)
         for path in sorted(p for p in made.rglob("*") if p.is_file()):
             place = output / path.relative_to(made)
             place.parent.mkdir(exist_ok=True)

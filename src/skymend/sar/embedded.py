@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from skymend.core.cog import CogWriter
-from skymend.core.encoding import BACKSCATTER, INCIDENCE, Encoding
+from skymend.core.encoding import INCIDENCE, Encoding
 from skymend.core.errors import SkipJob
 from skymend.core.grid import Grid, Window
 from skymend.sar.block import Block, Recipe, channel_samples, process_block
@@ -29,6 +29,7 @@ from skymend.sar.passes import Pass, open_pass
 from skymend.sar.scene import Slice, open_slices, radar_coordinates
 from skymend.sar.speckle import bright_threshold
 from skymend.sar.terrain import Terrain
+from skymend.sar.tiled_scene import encoding
 
 BLOCK = 2048
 """Side of a block of nodes, pixels; a multiple of the blocks of a COG."""
@@ -37,7 +38,6 @@ NODE_M = 15.0
 """Largest spacing of nodes: coarser pixels are the mean of several."""
 
 STATE = Encoding("state", "uint8", 1.0, None, "bits")
-_BACKSCATTER_DB = Encoding("backscatter", "float32", 1.0, float("nan"), "dB")
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,7 +191,6 @@ def _writers(
     work: Path,
 ) -> tuple[CogWriter, CogWriter, CogWriter]:
     work.mkdir(parents=True, exist_ok=True)
-    encoding = _BACKSCATTER_DB if chain.decibel else BACKSCATTER
 
     def writer(path: Path, bands: Sequence[str], how: Encoding) -> CogWriter:
         place = work / f"{path.stem}.work.tif"
@@ -200,7 +199,7 @@ def _writers(
 
     assert scene.incidence is not None and scene.state is not None  # noqa: PT018 - for the checker
     return (
-        writer(scene.backscatter, polarisations, encoding),
+        writer(scene.backscatter, polarisations, encoding(decibel=chain.decibel)),
         writer(scene.incidence, ("local", "ellipsoid"), INCIDENCE),
         writer(scene.state, ("state",), STATE),
     )
