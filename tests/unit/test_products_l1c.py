@@ -145,6 +145,25 @@ def test_metadata_that_do_not_say_what_they_must(folders, tmp_path, pattern, tex
         product.read(("B12",), product.grid(20.0))
 
 
+@pytest.mark.parametrize(
+    ("pattern", "text", "message"),
+    [
+        ("<NROWS>[0-9]+<", "<NROWS>99999999<", "numbers in Size"),
+        ("<NROWS>[0-9]+<", "<NROWS>12.5<", "numbers in Size"),
+        ("<NROWS>[0-9]+<", "<NROWS>-1<", "numbers in Size"),
+        ("<VALUES>[^<]*<", "<VALUES>NaN NaN<", "angles in Sun_Angles_Grid, found no number"),
+        ("<VALUES>[^<]*<", "<VALUES>95 95<", "zenith angles of 0 to below 90 degrees, found 95"),
+    ],
+)
+def test_sizes_and_angles_that_no_tile_has_are_refused(folders, tmp_path, pattern, text, message):
+    folder = tmp_path / folders["05.00"].name
+    shutil.copytree(folders["05.00"], folder)
+    (path,) = folder.glob("GRANULE/*/MTD_TL.xml")
+    path.write_text(re.sub(pattern, text, path.read_text("utf-8")), "utf-8")
+    with pytest.raises(ProductError, match=message):
+        open_product(folder).grid()
+
+
 def test_a_truncated_image_is_one_sentence(folders, tmp_path):
     folder = tmp_path / folders["05.00"].name
     shutil.copytree(folders["05.00"], folder)

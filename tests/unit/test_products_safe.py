@@ -1,5 +1,7 @@
 """SAFE folders: offsets come from the metadata, never from a guess."""
 
+import shutil
+
 import numpy as np
 import pytest
 
@@ -131,3 +133,48 @@ def test_names_and_refusals(tmp_path):
 def test_baselines_compare_as_numbers():
     assert parse_baseline("05.09") < parse_baseline("05.10") < parse_baseline("99.99")
     assert parse_baseline("4") == (4, 0)
+
+
+def test_two_granules_are_refused_instead_of_mixed(tmp_path):
+    folder = safe_folder(
+        tmp_path,
+        images={("B04", 10): RED, ("SCL", 20): SCL},
+        metadata=safe_metadata("04.00", {3: -1000}),
+    )
+    (own,) = (folder / "GRANULE").iterdir()
+    shutil.copytree(own, own.with_name(own.name.replace("31TFJ", "31TGJ")))
+    product = open_optical(folder)
+    with pytest.raises(ProductError, match="one granule below GRANULE, found 2"):
+        product.read(("B04",), GRID)
+    with pytest.raises(ProductError, match="one granule"):
+        product.labels(GRID)
+
+
+def test_a_band_without_the_offset_that_others_have_is_refused(tmp_path):
+    folder = safe_folder(
+        tmp_path,
+        images={("B04", 10): RED, ("B08", 10): RED, ("SCL", 20): SCL},
+        metadata=safe_metadata("05.09", {3: -1000}),
+    )
+    product = open_optical(folder)
+    assert np.isfinite(product.read(("B04",), GRID)).any()
+    with pytest.raises(ProductError, match="an offset of the band B08, found B04"):
+        product.read(("B08",), GRID)
+
+
+def test_side_cars_of_an_unpacking_tool_are_no_images(tmp_path):
+    folder = safe_folder(
+        tmp_path,
+        images={("B04", 10): RED, ("SCL", 20): SCL},
+        metadata=safe_metadata("04.00", {3: 0}),
+    )
+    for path in list(folder.rglob("*.jp2")):
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\26\7")
+    assert np.isfinite(open_optical(folder).read(("B04",), GRID)).any()
+
+
+@pytest.mark.parametrize("suffix", [".zip", ".SAFE.zip"])
+def test_an_archive_is_told_to_be_unpacked(tmp_path, suffix):
+    path = tmp_path / (SAFE.removesuffix(".SAFE") + suffix)
+    path.write_bytes(b"PK")
+    assert refusal(path) == "it is a file (unpack it first)"

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
-from skymend.core.encoding import FloatArray
 from skymend.core.errors import ConfigError, ProductError
 from skymend.core.grid import Grid
 from skymend.core.raster import RasterInfo, describe
-from skymend.products.sampling import Decoding, read_continuous
+from skymend.products.readers import BandRasters, image_of, no_folder
+from skymend.products.sampling import Decoding
 from skymend.products.toa import Angles, Sensor
 
 KIND = "band-folder"
@@ -29,8 +29,8 @@ _BAND_FILE = re.compile(r"(?:^|_)(B(?:0[1-9]|1[0-2]|8A))(?:_\d\dm)?\.(?:tiff?|jp
 
 def refusal(path: Path) -> str | None:
     """Say why this reader does not take a path; None if it does."""
-    if not path.is_dir():
-        return "no such folder" if not path.exists() else "it is a file, not a folder"
+    if (reason := no_folder(path)) is not None:
+        return reason
     if not any(_BAND_FILE.search(p.name) for p in path.iterdir()):
         return "it holds no file such as B02.tif"
     return None
@@ -73,7 +73,7 @@ def open_product(
 
 
 @dataclass(frozen=True)
-class BandFolder:
+class BandFolder(BandRasters):
     """One acquisition of Sentinel-2 bands without any metadata."""
 
     path: Path
@@ -124,13 +124,10 @@ class BandFolder:
         """Return the band images."""
         return tuple(self._image(b) for b in bands)
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read reflectance, (bands, rows, columns); NaN where nodata."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            path = self._image(band)
-            values[index] = read_continuous(path, grid, _decoding(self._describe(path)))
-        return values
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the image of a band, decoded as the file itself says."""
+        path = self._image(band)
+        return path, _decoding(self._describe(path))
 
     def brightness_temperature(self, grid: Grid) -> None:
         """Return None: the instrument has no thermal band."""
@@ -168,15 +165,13 @@ class BandFolder:
         return info
 
     def _image(self, band: str) -> Path:
-        try:
-            return self.images[band]
-        except KeyError:
-            raise ProductError(
-                where=self.path,
-                expected=f"a file {band}.tif",
-                found=", ".join(self.bands),
-                fix=f"add the band {band}, or choose an engine that does without",
-            ) from None
+        return image_of(
+            self.images,
+            band,
+            where=self.path,
+            expected=f"a file {band}.tif",
+            fix=f"add the band {band}, or choose an engine that does without",
+        )
 
 
 def _decoding(info: RasterInfo) -> Decoding:

@@ -25,6 +25,7 @@ from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.landsat_labels import from_bqa, from_qa_pixel
 from skymend.products.landsat_metadata import Metadata
+from skymend.products.readers import BandRasters, image_of, no_folder
 from skymend.products.sampling import Decoding, read_continuous, read_nearest
 from skymend.products.toa import Angles, Sensor
 
@@ -40,6 +41,7 @@ _REFLECTIVE = ("B1", "B2", "B3", "B4", "B5", "B6", "B7", "B9")
 
 _THERMAL = "B10"
 _FILL = (0.0,)
+_FIX = "fetch the product again, unpacked"
 
 
 def refusal(path: Path) -> str | None:
@@ -58,8 +60,8 @@ def _refusal(path: Path, level: str) -> str | None:
         return "the name is not like LC08_L1TP_016037_20170813_20170814_01_RT"
     if not match.group(3).startswith(level):
         return f"it is a product of {match.group(3)}, not of level {level}"
-    if not path.is_dir():
-        return "no such folder" if not path.exists() else "it is a file (unpack it first)"
+    if (reason := no_folder(path)) is not None:
+        return reason
     if not any(path.glob("*_MTL.*")):
         return "it holds no *_MTL.txt, .json or .xml"
     return None
@@ -92,7 +94,7 @@ def open_surface(path: Path) -> LandsatSurface:
 
 
 @dataclass(frozen=True)
-class _Folder:
+class _Folder(BandRasters):
     """What both levels share: names, files, grid and quality band."""
 
     path: Path
@@ -156,12 +158,13 @@ class _Folder:
         raise _unfit(self.path, "a quality band *_QA_PIXEL.TIF or *_BQA.TIF", "none")
 
     def _image(self, band: str) -> Path:
-        try:
-            return self.images[band]
-        except KeyError:
-            raise _unfit(
-                self.path, f"an image of the band {band}", ", ".join(self.images) or "no image"
-            ) from None
+        return image_of(
+            self.images,
+            band,
+            where=self.path,
+            expected=f"an image of the band {band}",
+            fix=_FIX,
+        )
 
 
 @dataclass(frozen=True)
@@ -183,18 +186,13 @@ class LandsatToa(_Folder):
         thermal = [self.images[_THERMAL]] if _THERMAL in self.images else []
         return (*(self._image(b) for b in bands), *thermal, self.metadata.path)
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read reflectance, (bands, rows, columns); NaN where nodata."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            values[index] = read_continuous(self._image(band), grid, self._decoding(band))
-        return values
-
-    def _decoding(self, band: str) -> Decoding:
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the image of a band, scaled by the metadata and the sun's height."""
+        path = self._image(band)
         sine = math.sin(math.radians(90 - self._sun_zenith()))
         scale = self.metadata.number(f"REFLECTANCE_MULT_BAND_{band[1:]}") / sine
         offset = self.metadata.number(f"REFLECTANCE_ADD_BAND_{band[1:]}") / sine
-        return Decoding(scale, offset, _FILL)
+        return path, Decoding(scale, offset, _FILL)
 
     def brightness_temperature(self, grid: Grid) -> FloatArray | None:
         """Read the temperature of band 10, kelvin, NaN where nodata; None without that band."""
@@ -250,19 +248,13 @@ class LandsatSurface(_Folder):
         quality = sorted(self.path.glob("*_QA_PIXEL.[Tt][Ii][Ff]"))
         return (*(self._image(b) for b in bands), *quality, self.metadata.path)
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read surface reflectance, (bands, rows, columns); NaN where nodata."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            scale, offset = (
-                self.metadata.number(f"REFLECTANCE_{term}_BAND_{band[1:]}", level=2)
-                for term in ("MULT", "ADD")
-            )
-            values[index] = read_continuous(self._image(band), grid, Decoding(scale, offset, _FILL))
-        return values
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the image of a band, scaled by the metadata's fields of level 2."""
+        path = self._image(band)
+        terms = (f"REFLECTANCE_{term}_BAND_{band[1:]}" for term in ("MULT", "ADD"))
+        scale, offset = (self.metadata.number(term, level=2) for term in terms)
+        return path, Decoding(scale, offset, _FILL)
 
 
 def _unfit(path: Path, expected: str, found: str) -> ProductError:
-    return ProductError(
-        where=path, expected=expected, found=found, fix="fetch the product again, unpacked"
-    )
+    return ProductError(where=path, expected=expected, found=found, fix=_FIX)

@@ -21,6 +21,7 @@ from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
 from skymend.products.protocols import Convention, Direction
 from skymend.products.radar import read_linear
+from skymend.products.readers import NamedProduct, accepted
 from skymend.products.stamps import utc
 
 KIND = "s1tiling"
@@ -133,44 +134,24 @@ def open_product(path: Path) -> S1TilingProduct:
     ProductError
         if the path is not an S1Tiling image.
     """
-    reason = refusal(path)
-    name = Name.parse(path.name)
-    if reason is not None or name is None:
-        raise ProductError(
-            where=path,
-            expected="an S1Tiling image",
-            found=reason or "another name",
-            fix="give one GeoTIFF of the pass",
-        )
+    name = accepted(
+        path,
+        refusal(path),
+        Name.parse(path.name),
+        expected="an S1Tiling image",
+        fix="give one GeoTIFF of the pass",
+    )
     return S1TilingProduct(path, name)
 
 
-@dataclass(frozen=True, slots=True)
-class S1TilingProduct:
+@dataclass(frozen=True)
+class S1TilingProduct(NamedProduct[Name]):
     """One Sentinel-1 pass over one tile."""
-
-    path: Path
-    name: Name
 
     @property
     def id(self) -> str:
         """The file name without polarisation."""
         return self.name.id
-
-    @property
-    def time(self) -> datetime:
-        """Sensing time, UTC."""
-        return self.name.time
-
-    @property
-    def platform(self) -> str:
-        """``sentinel-1a`` or a sister."""
-        return self.name.platform
-
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile."""
-        return self.name.tile
 
     @property
     def convention(self) -> Convention:

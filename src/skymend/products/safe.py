@@ -14,16 +14,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-import numpy as np
-
-from skymend.core.encoding import ByteArray, FloatArray
+from skymend.core.encoding import ByteArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.labels import from_scl
-from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.readers import BandRasters, NamedProduct, accepted, image_of, no_folder
+from skymend.products.sampling import Decoding, read_nearest
 from skymend.products.sentinel1.markup import parse_xml
 from skymend.products.stamps import utc
 
@@ -46,7 +45,7 @@ _NAME = re.compile(
     r"S2([A-D])_MSI(L1C|L2A)_(\d{8}T\d{6})_N(\d{2})(\d{2})_R(\d{3})_T(\d{2}[C-X][A-Z]{2})"
     r"_(\d{8}T\d{6})(?:\.SAFE)?"
 )
-_IMAGE = re.compile(r"_(B\d[0-9A]|SCL)_(10|20|60)m\.(?:jp2|tiff?)$")
+_IMAGE = re.compile(r"[^.].*_(B\d[0-9A]|SCL)(?:_(10|20|60)m)?\.(?:jp2|tiff?)")
 _INVALID = (0.0, 65535.0)
 _BASELINE = re.compile(r"([0-9]{1,3})(?:\.([0-9]{1,3}))?")
 _MAX_METADATA_BYTES = 20_000_000
@@ -79,18 +78,69 @@ class Name:
         return cls(f"sentinel-2{letter.lower()}", level, time, baseline, int(orbit), tile, made)
 
 
+@dataclass(frozen=True, slots=True)
+class Form:
+    """How a level of product is laid out.
+
+    Parameters
+    ----------
+    meaning : what its numbers stand for.
+    metadata : name of the file of metadata, with the elements of ``offset`` and of
+        ``quantification``.
+    images : where images lie in the granule, as a pattern.
+    example : such a name.
+    """
+
+    level: str
+    meaning: str
+    metadata: str
+    offset: str
+    quantification: str
+    images: str
+    example: str
+
+    def refusal(self, path: Path) -> str | None:
+        """Say why a path is no product of this level; None if it is one."""
+        name = Name.parse(path.name.removesuffix(".zip"))
+        if name is None:
+            return f"the name is not like {self.example}"
+        if name.level != self.level:
+            return f"it is a level {name.level} product, and {self.meaning} is {self.level}"
+        if (reason := no_folder(path)) is not None:
+            return reason
+        return None if (path / self.metadata).exists() else f"it holds no {self.metadata}"
+
+    def accept(self, path: Path) -> Name:
+        """Return the parts of the name of a product of this level.
+
+        Raises
+        ------
+        ProductError
+            if the path is none.
+        """
+        return accepted(
+            path,
+            self.refusal(path),
+            Name.parse(path.name),
+            expected=f"a Sentinel-2 {self.level} SAFE folder",
+            fix=f"give the folder of one {self.level} product",
+        )
+
+
+FORM = Form(
+    "L2A",
+    "surface reflectance",
+    METADATA,
+    "BOA_ADD_OFFSET",
+    "BOA_QUANTIFICATION_VALUE",
+    "IMG_DATA/R*m/*",
+    "S2A_MSIL2A_20200219T112111_N0214_R037_T29RKH_...SAFE",
+)
+
+
 def refusal(path: Path) -> str | None:
     """Say why this reader does not take a path; None if it does."""
-    name = Name.parse(path.name)
-    if name is None:
-        return "the name is not like S2A_MSIL2A_20200219T112111_N0214_R037_T29RKH_...SAFE"
-    if name.level != "L2A":
-        return f"it is a level {name.level} product, and surface reflectance is L2A"
-    if not path.is_dir():
-        return "no such folder" if not path.exists() else "it is a file (unpack it first)"
-    if not (path / METADATA).exists():
-        return f"it holds no {METADATA}"
-    return None
+    return FORM.refusal(path)
 
 
 def open_product(path: Path) -> SafeProduct:
@@ -101,66 +151,65 @@ def open_product(path: Path) -> SafeProduct:
     ProductError
         if the path is not one.
     """
-    reason = refusal(path)
-    name = Name.parse(path.name)
-    if reason is not None or name is None:
-        raise ProductError(
-            where=path,
-            expected="a Sentinel-2 L2A SAFE folder",
-            found=reason or "another name",
-            fix="give the folder of one L2A product",
-        )
-    return SafeProduct(path, name)
+    return SafeProduct(path, FORM.accept(path))
 
 
 @dataclass(frozen=True, slots=True)
 class Radiometry:
     """What the metadata say of reflectance: divisor, and offset in DN by band."""
 
+    path: Path
     quantification: float
     offsets: dict[str, float]
 
     def decoding(self, band: str) -> Decoding:
-        """Return how the stored numbers of a band become reflectance."""
+        """Return how the stored numbers of a band become reflectance.
+
+        Raises
+        ------
+        ProductError
+            if other bands have an offset and this one has not.
+        """
+        if self.offsets and band not in self.offsets:
+            raise lacking(self.path, f"an offset of the band {band}", sorted(self.offsets))
         offset = self.offsets.get(band, 0.0) / self.quantification
         return Decoding(1.0 / self.quantification, offset, _INVALID)
 
 
 @dataclass(frozen=True)
-class SafeProduct:
-    """One Sentinel-2 L2A product."""
+class SafeFolder(NamedProduct[Name], BandRasters):
+    """One Sentinel-2 product of either level; its time is the start of the datatake."""
 
-    path: Path
-    name: Name
+    form: ClassVar[Form]
 
-    @property
-    def id(self) -> str:
-        """The name of the folder without ``.SAFE``."""
-        return self.path.name.removesuffix(".SAFE")
+    @cached_property
+    def granule(self) -> Path:
+        """The one granule of the product.
 
-    @property
-    def time(self) -> datetime:
-        """Start of the datatake, UTC."""
-        return self.name.time
-
-    @property
-    def platform(self) -> str:
-        """``sentinel-2a`` or a sister."""
-        return self.name.platform
-
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile."""
-        return self.name.tile
+        Raises
+        ------
+        ProductError
+            if there is none, or several as in products before December 2016.
+        """
+        folders = (p for p in self.path.glob("GRANULE/*") if not p.name.startswith("."))
+        found = sorted(p for p in folders if p.is_dir())
+        if len(found) != 1:
+            raise ProductError(
+                where=self.path,
+                expected="one granule below GRANULE",
+                found=f"{len(found)}",
+                fix="fetch the product again, or a reprocessed one of a single tile",
+            )
+        return found[0]
 
     @cached_property
     def images(self) -> dict[str, Path]:
         """Finest image of each band, and of SCL, by name."""
         found: dict[str, tuple[int, Path]] = {}
-        for path in sorted(self.path.glob("GRANULE/*/IMG_DATA/R*m/*")):
-            match = _IMAGE.search(path.name)
+        for path in sorted(self.granule.glob(self.form.images)):
+            match = _IMAGE.fullmatch(path.name)
             if match is not None:
-                candidate = (int(match.group(2)), path)
+                candidate = (int(match.group(2) or 0), path)
                 found[match.group(1)] = min(found.get(match.group(1), candidate), candidate)
         return {name: path for name, (_, path) in found.items()}
 
@@ -178,7 +227,30 @@ class SafeProduct:
         ProductError
             if the metadata cannot be read, or lack the offset that their baseline demands.
         """
-        return read_radiometry(self.path / METADATA)
+        form = self.form
+        return read_radiometry(
+            self.path / form.metadata, offset=form.offset, quantification=form.quantification
+        )
+
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the finest image of a band; 0 is nodata and 65535 saturated."""
+        return self._image(band), self.radiometry.decoding(band)
+
+    def _image(self, name: str) -> Path:
+        return image_of(
+            self.images,
+            name,
+            where=self.path,
+            expected=f"an image {name} below GRANULE/*/IMG_DATA",
+            fix="ask for bands that the product holds, or fetch it again",
+        )
+
+
+@dataclass(frozen=True)
+class SafeProduct(SafeFolder):
+    """One Sentinel-2 L2A product."""
+
+    form = FORM
 
     @property
     def grid(self) -> Grid:
@@ -192,27 +264,9 @@ class SafeProduct:
         _ = self.radiometry
         return (*(self._image(b) for b in bands), self._image("SCL"), self.path / METADATA)
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read surface reflectance, (bands, rows, columns); NaN where nodata or saturated."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            values[index] = read_continuous(self._image(band), grid, self.radiometry.decoding(band))
-        return values
-
     def labels(self, grid: Grid) -> ByteArray:
         """Read the scene classification as labels; it knows the edge of the swath itself."""
         return from_scl(read_nearest(self._image("SCL"), grid))
-
-    def _image(self, name: str) -> Path:
-        try:
-            return self.images[name]
-        except KeyError:
-            raise ProductError(
-                where=self.path,
-                expected=f"an image {name} below GRANULE/*/IMG_DATA",
-                found=", ".join(sorted(self.images)) or "no image at all",
-                fix="ask for bands that the product holds, or fetch it again",
-            ) from None
 
 
 def read_radiometry(
@@ -249,7 +303,7 @@ def read_radiometry(
     divisor = _number(path, quantification, texts[quantification])
     if divisor <= 0:
         raise lacking(path, f"a positive {quantification}", [f"{divisor:g}"])
-    return Radiometry(divisor, offsets)
+    return Radiometry(path, divisor, offsets)
 
 
 def _demand_offsets(path: Path, tag: str, offsets: dict[str, float], baseline: str) -> None:

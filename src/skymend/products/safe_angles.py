@@ -30,6 +30,8 @@ Nodes = npt.NDArray[Any]
 
 _FOOTPRINT = re.compile(r"detector_footprint-B\d[0-9A]-(\d{2})-\d+")
 _MAX_NODES = 1000
+_MAX_PIXELS = 20_000
+"""Rows or columns at 10 m; a tile has 10,980."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +123,9 @@ def read_tile_angles(path: Path) -> TileAngles:
     sun = root.find(".//Sun_Angles_Grid")
     if sun is None:
         raise lacking(path, "Sun_Angles_Grid", [])
+    nodes = _read_nodes(path, sun)
+    if not np.isfinite(nodes.east).any():
+        raise lacking(path, "angles in Sun_Angles_Grid", ["no number"])
     view: dict[str, dict[int, AngleNodes]] = {}
     for element in root.iter("Viewing_Incidence_Angles_Grids"):
         band, detector = element.attrib.get("bandId", ""), element.attrib.get("detectorId", "")
@@ -128,7 +133,7 @@ def read_tile_angles(path: Path) -> TileAngles:
             raise lacking(path, "a number in detectorId", [repr(detector[:40])])
         name = band_of(path, "bandId", band)
         view.setdefault(name, {})[int(detector)] = _read_nodes(path, element)
-    return TileAngles(_read_grid(path, root), _read_nodes(path, sun).filled(), view)
+    return TileAngles(_read_grid(path, root), nodes.filled(), view)
 
 
 def read_footprint(folder: Path, band: str, grid: Grid) -> ByteArray | None:
@@ -183,7 +188,8 @@ def _read_grid(path: Path, root: Element) -> Grid:
     if not re.fullmatch(r"EPSG:\d+", code) or None in {left, top, rows, columns}:
         raise lacking(path, "HORIZONTAL_CS_CODE, Size and Geoposition at 10 m", [code or "none"])
     corner = _numbers(path, f"{left} {top} {rows} {columns}")
-    if corner.size != 4 or not np.isfinite(corner).all() or (corner[2:] <= 0).any():
+    whole = corner.size == 4 and np.isfinite(corner).all() and (corner[2:] % 1 == 0).all()
+    if not (whole and ((corner[2:] > 0) & (corner[2:] <= _MAX_PIXELS)).all()):
         raise lacking(path, "numbers in Size and Geoposition", [str(corner.tolist())])
     transform = (10.0, 0.0, float(corner[0]), 0.0, -10.0, float(corner[1]))
     return Grid(code, transform, (int(corner[2]), int(corner[3])))
@@ -202,6 +208,9 @@ def _read_nodes(path: Path, element: Element) -> AngleNodes:
         step = float(_numbers(path, element.findtext(f"{name}/COL_STEP") or "nan")[0])
     if planes[0].shape != planes[1].shape or not step > 0:
         raise lacking(path, "Zenith and Azimuth at the same nodes", [str(planes[1].shape)])
+    known = planes[0][np.isfinite(planes[0])]
+    if ((known < 0) | (known >= 90)).any():
+        raise lacking(path, "zenith angles of 0 to below 90 degrees", [f"{known.max():g}"])
     return AngleNodes.of(planes[0], planes[1], step)
 
 

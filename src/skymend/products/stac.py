@@ -21,8 +21,9 @@ from skymend.core.raster import describe
 from skymend.products.labels import from_scl
 from skymend.products.protocols import Convention, Direction
 from skymend.products.radar import read_linear
+from skymend.products.readers import BandRasters
 from skymend.products.safe import OFFSET_BASELINE, parse_baseline
-from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.sampling import Decoding, read_nearest
 from skymend.products.stac_item import CATALOGUES, Item, number, read_document
 
 KIND = "stac"
@@ -117,9 +118,9 @@ def reflectance_decoding(item: Item, band: str, path: Path) -> Decoding:
     return Decoding(float(scale), float(offset), invalid)
 
 
-@dataclass(frozen=True, slots=True)
-class StacOptical:
-    """One Sentinel-2 L2A item with its scene classification."""
+@dataclass(frozen=True)
+class _StacProduct:
+    """What an item of either sensor says."""
 
     item: Item
 
@@ -142,6 +143,11 @@ class StacOptical:
     def tile(self) -> str | None:
         """MGRS tile, where the item names it."""
         return self.item.tile
+
+
+@dataclass(frozen=True)
+class StacOptical(_StacProduct, BandRasters):
+    """One Sentinel-2 L2A item with its scene classification."""
 
     @property
     def bands(self) -> tuple[str, ...]:
@@ -158,44 +164,19 @@ class StacOptical:
         """Return the band files, SCL and the item."""
         return (*(self.item.file(b) for b in bands), self.item.file("SCL"), self.item.path)
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read surface reflectance, (bands, rows, columns); NaN where nodata."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            path = self.item.file(band)
-            values[index] = read_continuous(path, grid, reflectance_decoding(self.item, band, path))
-        return values
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the file of a band, decoded as the item says."""
+        path = self.item.file(band)
+        return path, reflectance_decoding(self.item, band, path)
 
     def labels(self, grid: Grid) -> ByteArray:
         """Read the scene classification as labels; it knows the edge of the swath itself."""
         return from_scl(read_nearest(self.item.file("SCL"), grid))
 
 
-@dataclass(frozen=True, slots=True)
-class StacRadar:
+@dataclass(frozen=True)
+class StacRadar(_StacProduct):
     """One Sentinel-1 item with backscatter on a map grid."""
-
-    item: Item
-
-    @property
-    def id(self) -> str:
-        """The item's id."""
-        return self.item.id
-
-    @property
-    def time(self) -> datetime:
-        """Sensing time, UTC."""
-        return self.item.time
-
-    @property
-    def platform(self) -> str:
-        """Satellite."""
-        return self.item.platform
-
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile, where the item names it."""
-        return self.item.tile
 
     @property
     def polarisations(self) -> tuple[str, ...]:

@@ -17,14 +17,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
-
-from skymend.core.encoding import ByteArray, FloatArray
+from skymend.core.encoding import ByteArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
 from skymend.core.raster import describe
 from skymend.products.labels import Label, from_maja
-from skymend.products.sampling import Decoding, read_continuous, read_nearest
+from skymend.products.readers import BandRasters, NamedProduct, accepted, no_folder
+from skymend.products.sampling import Decoding, read_nearest
 from skymend.products.stamps import utc
 
 KIND = "theia"
@@ -73,11 +72,7 @@ def refusal(path: Path) -> str | None:
             if "_L2A_" in path.name or not path.name.startswith("SENTINEL2")
             else "it is a THEIA product of another level than L2A"
         )
-    if not path.exists():
-        return "no such folder"
-    if not path.is_dir():
-        return "it is a file (unpack the archive first)"
-    return None
+    return no_folder(path)
 
 
 def open_product(path: Path, *, reflectance: Literal["FRE", "SRE"] = "FRE") -> TheiaProduct:
@@ -88,45 +83,21 @@ def open_product(path: Path, *, reflectance: Literal["FRE", "SRE"] = "FRE") -> T
     ProductError
         if the path is not one.
     """
-    reason = refusal(path)
-    name = Name.parse(path.name)
-    if reason is not None or name is None:
-        raise ProductError(
-            where=path,
-            expected="a THEIA L2A folder",
-            found=reason or "another name",
-            fix="give the folder of one product",
-        )
+    name = accepted(
+        path,
+        refusal(path),
+        Name.parse(path.name),
+        expected="a THEIA L2A folder",
+        fix="give the folder of one product",
+    )
     return TheiaProduct(path, name, reflectance)
 
 
 @dataclass(frozen=True)
-class TheiaProduct:
+class TheiaProduct(NamedProduct[Name], BandRasters):
     """One THEIA L2A product."""
 
-    path: Path
-    name: Name
     reflectance: Literal["FRE", "SRE"] = "FRE"
-
-    @property
-    def id(self) -> str:
-        """The name of the folder."""
-        return self.path.name
-
-    @property
-    def time(self) -> datetime:
-        """Sensing time, UTC."""
-        return self.name.time
-
-    @property
-    def platform(self) -> str:
-        """``sentinel-2a`` or a sister."""
-        return self.name.platform
-
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile."""
-        return self.name.tile
 
     @cached_property
     def bands(self) -> tuple[str, ...]:
@@ -151,12 +122,9 @@ class TheiaProduct:
         found = [*wanted, *masks, *([] if surface is None else [surface])]
         return tuple(dict.fromkeys(found))
 
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read reflectance, (bands, rows, columns); NaN where nodata."""
-        values = np.empty((len(bands), *grid.shape), np.float32)
-        for index, band in enumerate(bands):
-            values[index] = read_continuous(self._band(band), grid, DECODING)
-        return values
+    def stored(self, band: str) -> tuple[Path, Decoding]:
+        """Return the file of a band; its numbers mean the same in every product."""
+        return self._band(band), DECODING
 
     def labels(self, grid: Grid) -> ByteArray:
         """Read CLM as labels; ``NODATA`` from EDG, or from one band where there is no EDG."""
