@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError
+from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError, SkipJob
 from skymend.sources.area import Area
 from skymend.sources.eodag_bridge import EodagBridge
 from skymend.sources.protocol import Filters
@@ -35,6 +35,7 @@ class Mirror:
     hidden: int = 0
     broken: Response | None = None
     bucket: str = ""
+    status: str = ""
     archives: dict[str, bytes] = field(default_factory=dict)
     loopback: Loopback | None = None
 
@@ -42,6 +43,7 @@ class Mirror:
         return {
             "POST /stac/search": self.search,
             r"GET /files/([\w.]+)": self.door,
+            r"GET /orders/([\w.]+)": self.order,
             r"GET /store/([\w.]+)": lambda r, n: file_response(
                 r, self.archives[n], "application/zip"
             ),
@@ -87,10 +89,18 @@ class Mirror:
             "id": name,
             "collection": "s2-l2a-on-mirror",
             "geometry": {"type": "Polygon", "coordinates": [ring]},
-            "properties": {"datetime": day, "eo:cloud_cover": 10.0, "platform": "S2A"},
+            "properties": {
+                **{"datetime": day, "eo:cloud_cover": 10.0, "platform": "S2A"},
+                **({"order:status": self.status} if self.status else {}),
+            },
             "assets": {"archive": {"href": href, "type": "application/zip", "roles": ["data"]}},
             "links": [{"rel": "self", "href": self._url(f"items/{name}")}],
         }
+
+    def order(self, request: Request, name: str) -> Response:
+        if request.headers.get("X-Api-Key") != KEY:
+            return Response({"message": "no key"}, 401)
+        return Response({"ordered": name})
 
     def door(self, request: Request, name: str) -> Response:
         if request.headers.get("X-Api-Key") != KEY:
@@ -166,6 +176,43 @@ def test_files_with_an_address_come_through_our_transfer(tmp_path):
     stored = [r for r in state.loopback.log if r.path.startswith("/store/")]
     assert stored
     assert all("X-Api-Key" not in r.headers for r in stored), "the key stays with its host"
+
+
+OFFLINE = """
+    metadata_mapping:
+      "order:status": '$.properties."order:status"'
+      "eodag:order_link": '{link}'
+  products:
+"""
+
+
+@contextmanager
+def with_offline(tmp_path, state: Mirror, link: str) -> Iterator[EodagBridge]:
+    config = CONFIG.replace("  products:", OFFLINE.format(link=link).strip("\n"))
+    with source(tmp_path, state, config=config) as own:
+        yield own
+
+
+def test_offline_products_are_ordered_where_eodag_knows_how(tmp_path):
+    """They are skipped where it does not, and fetched once they are back."""
+    content = safe_zip(NAMES[0], {"annotation/a.xml": b"<a/>"})
+    state = Mirror(archives={f"{NAMES[0]}.zip": content}, status="orderable")
+    with with_offline(tmp_path, state, "$.null") as own:
+        item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
+        with pytest.raises(SkipJob, match="offline"):
+            own.fetch(item, (), tmp_path / "got")
+    with (
+        serve(state.routes()) as desk,
+        with_offline(tmp_path, state, f"{desk.url}/orders/{{id}}") as own,
+    ):
+        item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
+        with pytest.raises(RetryableError, match="had to be ordered; run again in some hours"):
+            own.fetch(item, (), tmp_path / "got")
+        assert desk.count("/orders/") == 1
+        state.status = "succeeded"
+        item = own.search(COLLECTION, AREA, SPRING, Filters()).items[0]
+        (receipt,) = own.fetch(item, (), tmp_path / "got")
+    assert receipt.verified == "manifest"
 
 
 IN_S3 = """

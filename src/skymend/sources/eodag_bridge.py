@@ -7,8 +7,9 @@ address of its configuration, such as ``eodag.cop_dataspace.auth.oidc_config_url
 is found under ``eodag`` (``username`` and ``password``, ``apikey``, or ``access_key`` and
 ``secret_key``), or in eodag's own variables (``EODAG__<PROVIDER>__...``).
 
-Files with an HTTP address come through skymend's transfer; the rest (S3 of some providers, orders)
-through eodag's own, and only their size is known then.
+Files with an HTTP address come through skymend's transfer, and eodag orders those that are offline
+where it knows how; the rest (S3 of some providers) comes through eodag's own, and only its size is
+known then.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -45,6 +46,9 @@ if TYPE_CHECKING:
     from skymend.sources.transfer import Progress, Receipt, Remote
 
 _DEPTH = 4
+_ORDER_MIN = 0.02
+"""Minutes that an order waits for its product; a later run asks again."""
+
 _LOGIN = {
     "username": "username",
     "password": "password",
@@ -118,7 +122,7 @@ class EodagBridge:
             hrefs = [a.href for k, a in item.assets.items() if not keys or k in keys]
             if hrefs and all(urlsplit(h).scheme in {"http", "https"} for h in hrefs):
                 signer = EodagSigner(product)
-                door = Door(self.name, self.settings, signer, None, progress)
+                door = Door(self.name, self.settings, signer, None, progress, EodagOrders(product))
                 return fetch_assets(item, keys, destination, door)
             return (_by_eodag(product, assets, destination),)
 
@@ -228,10 +232,14 @@ class EodagBridge:
         with self._errors(provider):
             document = product.as_dict()
         link = product.remote_location
-        assets = {k: a for k, a in document["assets"].items() if isinstance(a, dict)}
+        tier = {} if _online(product) else {"storage:tier": "offline"}
+        stated = document["assets"].items()
+        assets = {k: {**a, **tier} for k, a in stated if isinstance(a, dict)}
         is_link = isinstance(link, str) and urlsplit(link).scheme in {"http", "https", "s3"}
         if is_link and not assets:
-            assets[naming.PRODUCT] = {"href": link, "roles": ["data"], **_facts(product)}
+            name = _file_name(product)
+            asset = {"href": link, "roles": ["data"], "file:local_path": name, **tier}
+            assets[naming.PRODUCT] = asset
         properties = {k: v for k, v in document["properties"].items() if _plain(v)}
         feature = {**document, "properties": properties, "assets": assets}
         item = naming.harmonise(feature, collection, self.name, where=where)
@@ -286,6 +294,26 @@ class EodagSigner:
         return requests.Request("GET", url, auth=auth).prepare()
 
 
+class EodagOrders:
+    """Orders what a provider keeps offline as eodag's plugin for it does, once."""
+
+    def __init__(self, product: Any) -> None:
+        self._product = product
+
+    def order(self, remote: Remote) -> str | None:
+        """Order the product; None where eodag knows no call for it."""
+        from eodag.utils.exceptions import NotAvailableError
+
+        plugin, login = self._product.downloader, self._product.downloader_auth
+        link = self._product.properties.get("eodag:order_link")
+        if not isinstance(link, str) or not hasattr(plugin, "order"):
+            return None
+        with suppress(NotAvailableError):  # ordered, and not there yet
+            auth = None if login is None else login.authenticate()
+            plugin.order(self._product, auth=auth, wait=_ORDER_MIN, timeout=_ORDER_MIN)
+        return "in some hours, when the provider has brought it back"
+
+
 def _by_eodag(product: Any, assets: Sequence[str], destination: Path) -> Receipt:
     """Let eodag download by itself; archives are unpacked here, where members are checked."""
     from skymend.sources.transfer import Receipt
@@ -315,16 +343,17 @@ def _by_eodag(product: Any, assets: Sequence[str], destination: Path) -> Receipt
     return unpacked(receipt, destination)
 
 
-def _facts(product: Any) -> dict[str, Any]:
-    """Return what eodag knows of the file: name, and whether it must be ordered."""
+def _file_name(product: Any) -> str:
+    """Return the name that the file of a product will have."""
     title = str(product.properties.get("title") or product.properties["id"])
-    online = str(product.properties.get("order:status", "succeeded")) == "succeeded"
-    name = (
-        title
-        if "." in title[-5:] and not title.endswith(".SAFE")
-        else f"{title.removesuffix('.SAFE')}.zip"
-    )
-    return {"file:local_path": name, **({} if online else {"storage:tier": "offline"})}
+    if "." in title[-5:] and not title.endswith(".SAFE"):
+        return title
+    return f"{title.removesuffix('.SAFE')}.zip"
+
+
+def _online(product: Any) -> bool:
+    """Say whether a product can be had at once, or must be ordered."""
+    return str(product.properties.get("order:status", "succeeded")) == "succeeded"
 
 
 def _plain(value: Any) -> bool:

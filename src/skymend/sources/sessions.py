@@ -16,6 +16,7 @@ from skymend.core.errors import (
     AccessError,
     AnswerError,
     RetryableError,
+    SkipJob,
     SkymendError,
     ToolMissingError,
 )
@@ -98,7 +99,7 @@ def explaining(
         warnings.simplefilter("ignore", unheard)
         try:
             yield
-        except SkymendError:
+        except (SkymendError, SkipJob):
             raise
         except Exception as error:
             raise explain(error) from error
