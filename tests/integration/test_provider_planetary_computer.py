@@ -6,7 +6,9 @@ storage refuses addresses without a valid signature with status 403, as Azure's 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -152,6 +154,28 @@ def test_a_signature_about_to_end_is_not_used(tmp_path):
         remote = Remote(f"{server.url}/blob/B04.tif", "planetary-computer", "B04.tif")
         addresses = {signer.url(remote, refresh=False) for _ in range(2)}
     assert len(addresses) == 2
+
+
+def test_a_signature_refused_to_many_threads_is_renewed_once(tmp_path):
+    from skymend.sources.transfer import Remote
+
+    storage, together = Storage(), threading.Barrier(8)
+    with running(storage) as server:
+        signer = SasSigner(source(tmp_path, server).settings, "sentinel-2-l2a")
+
+        def refused(number: int) -> str:
+            name = f"{number}.tif"
+            remote = Remote(f"{server.url}/blob/{name}", "planetary-computer", name)
+                f"{server.url}/blob/{number}.tif", "planetary-computer", f"{number}.tif"
+            )
+            signer.url(remote, refresh=False)
+            together.wait()
+            return signer.url(remote, refresh=True).partition("?")[2]
+
+        with ThreadPoolExecutor(8) as pool:
+            signatures = set(pool.map(refused, range(8)))
+    assert len(signatures) == 1
+    assert len(storage.issued) == 2
 
 
 def test_other_hosts_get_no_signature(tmp_path):

@@ -78,6 +78,7 @@ class SasSigner:
         self._client = JsonClient("planetary-computer", settings.timeout_s, headers, ledger=ledger)
         self._own = urlsplit(settings.endpoint("planetary-computer.blob", "")).netloc
         self._lock = threading.Lock()
+        self._given = threading.local()
         self._token = ""
         self._until = 0.0
 
@@ -94,9 +95,13 @@ class SasSigner:
         return f"{remote.url}{joint}{self._signature(renew=refresh)}"
 
     def _signature(self, *, renew: bool) -> str:
+        """Return a good signature; one refused to several threads is renewed once for all."""
+        refused = getattr(self._given, "token", self._token)
         with self._lock:
-            if renew or time.time() > self._until - MARGIN_S:
+            old = time.time() > self._until - MARGIN_S
+            if old or (renew and refused == self._token):
                 answer = self._client.get(self._url)
                 self._token = answers.field(answer, "token", str, self._url)
                 self._until = answers.time_of(answer, "msft:expiry", self._url).timestamp()
+            self._given.token = self._token
             return self._token
