@@ -166,8 +166,6 @@ def test_a_signature_refused_to_many_threads_is_renewed_once(tmp_path):
         def refused(number: int) -> str:
             name = f"{number}.tif"
             remote = Remote(f"{server.url}/blob/{name}", "planetary-computer", name)
-                f"{server.url}/blob/{number}.tif", "planetary-computer", f"{number}.tif"
-            )
             signer.url(remote, refresh=False)
             together.wait()
             return signer.url(remote, refresh=True).partition("?")[2]
