@@ -143,12 +143,17 @@ def test_a_run_that_broke_off_goes_on(tmp_path, monkeypatch):
             # The tiles are kept by what was asked for, address included.
             with pytest.raises(AnswerError, match="status 400: no"):
                 halfway.fetch(item, ["B04"], tmp_path / "got")
+            kept = sorted((tmp_path / "got" / NAMES[0] / ".B04.tiles").glob("*.tif"))
+            assert len(kept) == 3
+            kept[0].write_bytes(b"torn by a power cut")
             count[0] = -1000
             halfway.fetch(item, ["B04"], tmp_path / "got")
             tiles = {
                 json.dumps(r.json(), sort_keys=True) for r in broken.log if "process" in r.path
             }
-            assert len([r for r in broken.log if "process" in r.path]) == len(tiles) + 1
+            assert len([r for r in broken.log if "process" in r.path]) == len(tiles) + 2, (
+                "refused, torn"
+            )
     assert not (tmp_path / "got" / NAMES[0] / ".B04.tiles").exists()
 
 

@@ -6,6 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from importlib.resources import files
@@ -119,7 +120,8 @@ class Renderer:
         request = self._request(bands, grid)
         path = self._path(request)
         if path is not None and path.is_file():
-            return _decoded(path.read_bytes(), len(bands) + 1, grid, self.hub.where)
+            with suppress(ProductError):  # a power cut may have damaged it: ask again
+                return _decoded(path.read_bytes(), len(bands) + 1, grid, self.hub.where)
         body = self.hub.download(request)
         stored = _decoded(body, len(bands) + 1, grid, self.hub.where)
         if path is not None:
