@@ -72,6 +72,39 @@ def test_gdal_reads_it_as_sentinel_2(product, resolution):
         np.testing.assert_array_equal(stored, numbers(truth.reflectance[band], -1000))
 
 
+def test_shares_of_classes_are_those_of_the_image(product):
+    (image,) = product.glob("GRANULE/*/IMG_DATA/R20m/*SCL*")
+    with rasterio.open(image) as dataset:
+        classes = dataset.read(1)
+    seen = np.count_nonzero(classes)
+    names = {3: "CLOUD_SHADOW", 4: "VEGETATION", 5: "NOT_VEGETATED", 9: "HIGH_PROBA_CLOUDS"}
+    (tile,) = product.glob("GRANULE/*/MTD_TL.xml")
+    for path in (tile, product / "MTD_MSIL2A.xml"):
+        content = ElementTree.parse(path).getroot().find(".//Image_Content_QI")
+        for number, name in names.items():
+            share = float(content.findtext(f"{name}_PERCENTAGE"))
+            assert share == pytest.approx(100 * np.mean(classes == number) * classes.size / seen)
+    cloud = 100 * np.isin(classes, (8, 9, 10)).sum() / seen
+    assert float(
+        ElementTree.parse(product / "MTD_MSIL2A.xml")
+        .getroot()
+        .findtext(".//Cloud_Coverage_Assessment")
+    ) == pytest.approx(cloud, abs=1e-6)
+
+
+def test_the_manifest_says_which_files_hold_the_metadata(product):
+    top = ElementTree.parse(product / "manifest.safe").getroot()
+    files = {d.get("ID"): d.find(".//fileLocation").get("href") for d in top.iter("dataObject")}
+    pointed = {
+        o.get("ID"): files[o.find("dataObjectPointer").get("dataObjectID")]
+        for o in top.iter("metadataObject")
+        if o.find("dataObjectPointer") is not None
+    }
+    assert pointed["S2_Level-2A_Product_Metadata_Information"] == "./MTD_MSIL2A.xml"
+    assert pointed["INSPIRE_Metadata_Information"] == "./INSPIRE.xml"
+    assert {p.rpartition("/")[2] for p in pointed.values()} >= {"MTD_DS.xml", "MTD_TL.xml"}
+
+
 @pytest.mark.parametrize(
     ("baseline", "algorithm", "offset", "suffix"),
     [

@@ -12,24 +12,17 @@ from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.errors import ConfigError
 from skymend.simulate.granule import QUANTIFICATION, SATURATED, Granule
 from skymend.simulate.jpeg2000 import write_jp2
-from skymend.simulate.markup import Node, node, with_attributes, write_xml
+from skymend.simulate.markup import Node, node, write_xml
 from skymend.simulate.msi import BANDS
-from skymend.simulate.safe_manifest import Entry, data_object, entries
+from skymend.simulate.safe_s2_manifest import manifest
 from skymend.simulate.safe_s2_masks import write_masks
 from skymend.simulate.safe_s2_metadata import datastrip_metadata, iso, product_metadata
+from skymend.simulate.safe_s2_quality import WATER_VAPOUR_CM, means, scene_classes
 from skymend.simulate.safe_s2_tile import tile_metadata
 
 UintArray = npt.NDArray[np.uint16]
 
 _COARSER = {10: (10, 20, 60), 20: (20, 60), 60: (60,)}
-_WATER_VAPOUR_CM = 2.0
-_SCL_OF = {0: 0, 2: 9, 3: 3, 4: 11, 5: 6}
-_SCL_PLANTS, _SCL_BARE, _SCL_MEDIUM, _SCL_CIRRUS = 4, 5, 8, 10
-_MANIFEST = {
-    "xmlns:gml": "http://www.opengis.net/gml",
-    "xmlns:safe": "http://www.esa.int/safe/sentinel/1.1",
-    "xmlns:xfdu": "urn:ccsds:schema:xfdu:1",
-}
 
 
 def write_l1c(folder: Path, granule: Granule) -> Path:
@@ -80,44 +73,6 @@ def numbers(image: FloatArray, offset: int) -> UintArray:
     return np.where(np.isnan(image), 0, stored).astype(np.uint16)
 
 
-def scene_classes(granule: Granule) -> ByteArray:
-    """Return Sen2Cor's scene classes at 20 m, (rows, columns) uint8.
-
-    Cloud goes before shadow, snow, water and clear ground among the four 10 m pixels of a
-    pixel. Clear ground is vegetation where the NDVI exceeds 0.3, thick clouds are of high and
-    thin ones of medium probability, and cirrus is a class of its own.
-    """
-    rank = np.array([0, 1, 5, 4, 3, 2], np.uint8)
-    order = rank[granule.labels]
-    top = order.reshape(order.shape[0] // 2, 2, order.shape[1] // 2, 2).max(axis=(1, 3))
-    labels = np.argsort(rank).astype(np.uint8)[top]
-    classes = np.zeros(labels.shape, np.uint8)
-    for label, scl in _SCL_OF.items():
-        classes[labels == label] = scl
-    clear = labels == 1
-    classes[clear] = np.where(_green(granule), _SCL_PLANTS, _SCL_BARE)[clear]
-    cloudy = labels == 2
-    if granule.cloud is not None:
-        classes[cloudy & (_mean(granule.cloud, 2) < 0.5)] = _SCL_MEDIUM
-    if granule.cirrus is not None and granule.cloud is not None:
-        thin = _mean(granule.cirrus, 2) >= _mean(granule.cloud, 2)
-        classes[cloudy & thin] = _SCL_CIRRUS
-    return classes
-
-
-def _green(granule: Granule) -> npt.NDArray[np.bool_]:
-    if not {"B04", "B08"} <= set(granule.reflectance):
-        return np.ones((granule.grid.shape[0] // 2, granule.grid.shape[1] // 2), np.bool_)
-    red, near = (_mean(granule.reflectance[b], 2) for b in ("B04", "B08"))
-    return np.asarray(near - red > 0.3 * (near + red))
-
-
-def _mean(image: npt.NDArray[np.floating], step: int) -> FloatArray:
-    rows, columns = image.shape
-    blocks = image.reshape(rows // step, step, columns // step, step)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
-
-
 def _write(folder: Path, granule: Granule, level: str) -> Path:
     if granule.level != level:
         raise ConfigError(
@@ -139,7 +94,7 @@ def _write(folder: Path, granule: Granule, level: str) -> Path:
     write_xml(strip, datastrip_metadata(granule))
     write_xml(product / f"MTD_MSI{level}.xml", product_metadata(granule, images))
     write_xml(product / "INSPIRE.xml", _inspire(granule))
-    write_xml(product / "manifest.safe", _manifest(product, granule))
+    write_xml(product / "manifest.safe", manifest(product, granule))
     return product
 
 
@@ -159,7 +114,7 @@ def _images(granule: Granule) -> Iterator[tuple[str, int, npt.NDArray[np.uint16 
         own = BANDS[band].resolution_m
         coarser = _COARSER[own] if granule.level == "L2A" and band != "B08" else (own,)
         for resolution in coarser:
-            values = image if resolution == own else _mean(image, resolution // own)
+            values = image if resolution == own else means(image, resolution // own)
             yield band, resolution, numbers(values, granule.offset)
     yield "TCI", 10, _colours(granule, 1)
     if granule.level == "L2A":
@@ -175,7 +130,7 @@ def _by_products(granule: Granule) -> Iterator[tuple[str, int, npt.NDArray[np.ui
     for resolution in (10, 20, 60):
         shape = granule.grid_of(resolution).shape
         yield "AOT", resolution, np.full(shape, round(1000 * granule.aerosol), np.uint16)
-        yield "WVP", resolution, np.full(shape, round(1000 * _WATER_VAPOUR_CM), np.uint16)
+        yield "WVP", resolution, np.full(shape, round(1000 * WATER_VAPOUR_CM), np.uint16)
 
 
 def _colours(granule: Granule, step: int) -> ByteArray:
@@ -188,7 +143,7 @@ def _colours(granule: Granule, step: int) -> ByteArray:
         image = granule.reflectance[band]
         ratio = granule.grid.shape[0] // image.shape[0]
         fine = image.repeat(ratio, axis=0).repeat(ratio, axis=1)
-        planes.append(_mean(fine, step))
+        planes.append(means(fine, step))
     scaled = np.clip(np.stack(planes) * (254 / 0.36) + 1, 1, 255)
     return np.where(np.isnan(scaled), 0, scaled).astype(np.uint8)
 
@@ -200,61 +155,4 @@ def _inspire(granule: Granule) -> Node:
         node("title", granule.name.removesuffix(".SAFE")),
         node("dateStamp", iso(granule.made)),
         node("abstract", "Simulated Sentinel-2 product; holds no measurement."),
-    )
-
-
-def _manifest(product: Path, granule: Granule) -> Node:
-    listed: list[Entry] = list(entries(product))
-    level = f"Level-{granule.level[1:]}"
-    units = [
-        node(
-            "xfdu:contentUnit",
-            node("dataObjectPointer", dataObjectID=entry.id),
-            ID=f"{entry.id}_Unit",
-            unitType="Metadata Unit" if entry.path.suffix == ".xml" else "Measurement Data Unit",
-        )
-        for entry in listed
-    ]
-    package = node(
-        "informationPackageMap",
-        node(
-            "xfdu:contentUnit",
-            *units,
-            dmdID="acquisitionPeriod platform",
-            pdiID="processing",
-            textInfo=f"SENTINEL-2 MSI {level} User Product",
-            unitType=f"Product_{level}",
-        ),
-    )
-    objects = node("dataObjectSection", *(data_object(e, granule.digest) for e in listed))
-    kind = f"archive_{granule.level.lower()}_user_product"
-    version = f"esa/safe/sentinel/1.1/sentinel-2/msi/{kind}"
-    top = node("xfdu:XFDU", package, _about(granule), objects, version=version)
-    return with_attributes(top, _MANIFEST)
-
-
-def _about(granule: Granule) -> Node:
-    period = node(
-        "safe:acquisitionPeriod",
-        node("safe:startTime", iso(granule.time)),
-        node("safe:stopTime", iso(granule.time)),
-    )
-    platform = node(
-        "safe:platform",
-        node("safe:familyName", "SENTINEL"),
-        node("safe:number", granule.platform[1:]),
-    )
-    objects = (("acquisitionPeriod", period), ("platform", platform))
-    return node(
-        "metadataSection",
-        *(
-            node(
-                "metadataObject",
-                node("metadataWrap", node("xmlData", content), mimeType="text/xml"),
-                ID=name,
-                classification="DESCRIPTION",
-                category="DMD",
-            )
-            for name, content in objects
-        ),
     )

@@ -14,6 +14,12 @@ import numpy as np
 from skymend.simulate.granule import QUANTIFICATION, SATURATED, Granule
 from skymend.simulate.markup import Node, node, with_attributes
 from skymend.simulate.msi import BANDS
+from skymend.simulate.safe_s2_quality import (
+    class_list,
+    cloud_percentage,
+    image_content,
+    inspections,
+)
 
 _PSD = "https://psd-14.sentinel2.eo.esa.int/PSD"
 _XSI = "http://www.w3.org/2001/XMLSchema-instance"
@@ -25,6 +31,11 @@ _GAINS = (
     *(4.10650374, 3.75008945, 4.1754601, 4.50605, 5.18657807, 4.85045988, 4.51187374),
     *(6.12993247, 5.11089037, 8.48667727, 54.77849145, 35.11586051, 106.16764317),
 )
+_EXTENT_NM = (
+    *((412, 456), (456, 533), (538, 583), (646, 684), (695, 714), (731, 749), (769, 797)),
+    *((760, 907), (837, 881), (932, 958), (1337, 1412), (1539, 1682), (2078, 2320)),
+)
+"""Where the spectral response of each band begins and ends (Sentinel-2A metadata)."""
 
 
 def iso(when: datetime) -> str:
@@ -132,10 +143,7 @@ def _image_info(granule: Granule) -> Node:
         "Image_Display_Order",
         *(node(f"{colour}_CHANNEL", n) for colour, n in (("RED", 3), ("GREEN", 2), ("BLUE", 1))),
     )
-    last = [node("REFERENCE_BAND", 3)]
-    if granule.level == "L1C":
-        gains = [node("PHYSICAL_GAINS", gain, bandId=i) for i, gain in enumerate(_GAINS)]
-        last = gains + last
+    gains = (node("PHYSICAL_GAINS", gain, bandId=i) for i, gain in enumerate(_GAINS))
     return node(
         "Product_Image_Characteristics",
         *special,
@@ -143,7 +151,8 @@ def _image_info(granule: Granule) -> Node:
         *_radiometry(granule),
         _solar(granule),
         node("Spectral_Information_List", *(_spectral(band) for band in _ORDER)),
-        *last,
+        *gains,
+        node("REFERENCE_BAND", 3) if granule.level == "L1C" else class_list(),
     )
 
 
@@ -194,24 +203,33 @@ def _spectral(name: str) -> Node:
     return node(
         "Spectral_Information",
         node("RESOLUTION", band.resolution_m),
-        node("Wavelength", node("CENTRAL", centre, unit="nm")),
+        node(
+            "Wavelength",
+            node("MIN", _EXTENT_NM[band.id][0], unit="nm"),
+            node("MAX", _EXTENT_NM[band.id][1], unit="nm"),
+            node("CENTRAL", centre, unit="nm"),
+        ),
         bandId=band.id,
         physicalBand=name.replace("B0", "B"),
     )
 
 
-def _footprint(granule: Granule) -> Node:
+def outline(granule: Granule) -> str:
+    """Return the corners of the image, latitude before longitude, the first one again last."""
     from rasterio.warp import transform
 
     left, bottom, right, top = granule.grid.bounds
     x, y = [left, right, right, left, left], [top, top, bottom, bottom, top]
     longitude, latitude = transform(granule.grid.crs, "EPSG:4326", x, y)[:2]
-    text = " ".join(f"{a:.12g} {o:.12g}" for a, o in zip(latitude, longitude, strict=True))
+    return " ".join(f"{a:.12g} {o:.12g}" for a, o in zip(latitude, longitude, strict=True))
+
+
+def _footprint(granule: Granule) -> Node:
     return node(
         "Product_Footprint",
         node(
             "Product_Footprint",
-            node("Global_Footprint", node("EXT_POS_LIST", text + " ")),
+            node("Global_Footprint", node("EXT_POS_LIST", outline(granule) + " ")),
         ),
         node("RASTER_CS_TYPE", "POINT"),
         node("PIXEL_ORIGIN", 1),
@@ -235,10 +253,6 @@ def _quality(granule: Granule) -> Node:
             node("DEGRADED_ANC_DATA_PERCENTAGE", 0),
             node("DEGRADED_MSI_DATA_PERCENTAGE", 0),
         ),
+        inspections(),
+        *([image_content(granule, tile=False)] if granule.level == "L2A" else []),
     )
-
-
-def cloud_percentage(granule: Granule) -> str:
-    """Return the share of seen pixels that are cloud, percent with six decimals."""
-    seen = np.count_nonzero(granule.labels)
-    return f"{100 * np.count_nonzero(granule.labels == 2) / seen if seen else 0.0:.6f}"

@@ -8,6 +8,7 @@ Specification, tile metadata).
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,8 @@ from skymend.core.encoding import ByteArray
 from skymend.simulate.granule import Granule
 from skymend.simulate.markup import Node, node
 from skymend.simulate.msi import BANDS, Pair, angles
-from skymend.simulate.safe_s2_metadata import cloud_percentage, iso, root
+from skymend.simulate.safe_s2_metadata import iso, root
+from skymend.simulate.safe_s2_quality import image_content
 
 ANGLE_STEP_M = 5000
 _LISTED = (
@@ -45,7 +47,7 @@ def tile_metadata(
         node("n1:Geometric_Info", _geocoding(granule), _angles(granule, footprint)),
         node(
             "n1:Quality_Indicators_Info",
-            _content(granule),
+            image_content(granule, tile=True),
             node(
                 "Pixel_Level_QI",
                 *(_mask(*mask) for mask in masks),
@@ -60,6 +62,7 @@ def tile_metadata(
 def _general(granule: Granule) -> Node:
     return node(
         "n1:General_Info",
+        *_origin(granule),
         node("TILE_ID", granule.identifier("TL"), metadataLevel="Brief"),
         node("DATASTRIP_ID", granule.identifier("DS"), metadataLevel="Standard"),
         node("DOWNLINK_PRIORITY", "NOMINAL", metadataLevel="Standard"),
@@ -71,6 +74,13 @@ def _general(granule: Granule) -> Node:
             metadataLevel="Expertise",
         ),
     )
+
+
+def _origin(granule: Granule) -> Iterator[Node]:
+    """Yield the Level-1C tile that a Level-2A tile was made from."""
+    if granule.level == "L2A":
+        source = replace(granule, level="L1C").identifier("TL")
+        yield node("L1C_TILE_ID", source, metadataLevel="Brief")
 
 
 def _geocoding(granule: Granule) -> Node:
@@ -195,16 +205,6 @@ def _mean(tag: str, zenith: float, azimuth: float, **attributes: str | float) ->
         node("ZENITH_ANGLE", repr(float(zenith)), unit="deg"),
         node("AZIMUTH_ANGLE", repr(float(azimuth)), unit="deg"),
         **attributes,
-    )
-
-
-def _content(granule: Granule) -> Node:
-    nodata = 100 * float(np.mean(granule.labels == 0))
-    return node(
-        "Image_Content_QI",
-        node("CLOUDY_PIXEL_PERCENTAGE", cloud_percentage(granule)),
-        node("DEGRADED_MSI_DATA_PERCENTAGE", "0.000000"),
-        node("NODATA_PIXEL_PERCENTAGE", f"{nodata:.6f}"),
     )
 
 

@@ -12,6 +12,7 @@ from skymend.simulate.clouds import sky
 from skymend.simulate.granule import Granule, require_whole_pixels
 from skymend.simulate.msi import BANDS, Swath
 from skymend.simulate.optical import WATERS, Image, observe
+from skymend.simulate.safe_s2_quality import means
 from skymend.simulate.scenario import Scenario
 
 _COASTAL_OF_BLUE, _VAPOUR_OF_RED_EDGE = 0.88, 0.98
@@ -65,10 +66,7 @@ def swath(scenario: Scenario) -> Swath:
 
 def sampled(image: FloatArray, resolution_m: int) -> FloatArray:
     """Return the means of a 10 m image over pixels of 10, 20 or 60 m; NaN where any is."""
-    step = resolution_m // 10
-    rows, columns = image.shape
-    blocks = image.reshape(rows // step, step, columns // step, step)
-    return np.asarray(blocks.mean(axis=(1, 3)), np.float32)
+    return means(image, resolution_m // 10)
 
 
 def _labels(scenario: Scenario, seen: Image) -> ByteArray:
