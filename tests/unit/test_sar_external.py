@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from skymend.core.errors import ConfigError, ToolMissingError
-from skymend.sar.external import Fence, Tool, launch
+from skymend.core.grid import Grid
+from skymend.sar.engine import Chain
+from skymend.sar.engines import open_engine
+from skymend.sar.external import Fence, Tool, launch, make_sure
 from skymend.sar.otb import OtbSettings
 from skymend.sar.s1tiling_config import S1TilingSettings
 from skymend.sar.snap import SnapSettings
@@ -73,10 +76,34 @@ def test_a_program_of_this_machine_runs_in_the_work_folder(tmp_path, monkeypatch
 
 
 @pytest.mark.parametrize(
+    ("complaint", "sentence"),
+    [
+        ("Error: No such image: made", "engine made: expected the image made, found none"),
+        ("Cannot connect to the Docker daemon", "daemon that answers"),
+    ],
+)
+def test_an_image_that_is_not_there_is_named(tmp_path, monkeypatch, complaint, sentence):
+    script(tmp_path / "docker", f'echo "{complaint}" >&2; exit 1')
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ToolMissingError, match=sentence):
+        make_sure(TOOL, "made")
+
+
+@pytest.mark.parametrize("engine", ["snap", "s1tiling", "otb"])
+def test_a_missing_program_is_told_before_anything_is_opened(tmp_path, monkeypatch, engine):
+    """It once was told after products were unpacked and heights cut."""
+    monkeypatch.setenv("PATH", str(tmp_path))
+    for name in ("SKYMEND_GPT", "SNAP_HOME", "SKYMEND_S1PROCESSOR", "OTB_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    nothing, grid = [tmp_path / "no such product"], Grid.from_mgrs("33TTG")
+    chain = Chain(convention="sigma0")
+    with pytest.raises(ToolMissingError, match=f"engine {engine}: expected the program"):
+        open_engine(engine).process(nothing, grid, tmp_path, tmp_path, chain=chain, work=tmp_path)
+
+
+@pytest.mark.parametrize(
     ("lines", "sentence"),
     [
-        (['echo "Error: No such image: made" >&2; exit 1'], "expected the image made, found none"),
-        (['echo "Cannot connect to the Docker daemon" >&2; exit 1'], "daemon that answers"),
         (
             ['[ "$1" = run ] || exit 0', 'echo "docker: invalid mount" >&2; exit 125'],
             "Docker to run the image made, found docker: invalid mount",

@@ -108,7 +108,8 @@ def test_what_it_cannot_do_is_refused_before_anything_is_opened(tmp_path, chain,
         )
 
 
-def test_a_grid_off_the_tiles_is_refused(tmp_path):
+def test_a_grid_off_the_tiles_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(OtbEngine, "tools", lambda self: ())
     grid = Grid("EPSG:32633", (10.0, 0.0, 292_003.0, 0.0, -10.0, 4_654_000.0), (64, 64))
     with pytest.raises(ConfigError, match="a Sentinel-2 tile, or a window of one"):
         OtbEngine().process(

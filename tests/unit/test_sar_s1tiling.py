@@ -247,6 +247,7 @@ def test_an_image_gets_the_network_only_to_fetch_an_orbit(monkeypatch, tmp_path,
         return Finished(74, ())
 
     monkeypatch.setattr("skymend.sar.s1tiling.launch", fake)
+    monkeypatch.setattr("skymend.sar.external.check_ready", lambda *a, **k: None)
     eof = "S1B_OPER_AUX_POEORB_OPOD_20220112T111739_V20211222T225942_20211224T005942.EOF"
     (tmp_path / eof).write_text("orbit")
     product = make_safe(tmp_path / "in")

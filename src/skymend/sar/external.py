@@ -44,6 +44,7 @@ class ExternalEngine(ABC):
 
     __slots__ = ()
     name: str
+    settings: ToolSettings
 
     def process(
         self,
@@ -67,6 +68,9 @@ class ExternalEngine(ABC):
                     found=str(found),
                     fix="change the option, or use the engine embedded",
                 )
+        # Before products are unpacked and heights are cut, which takes minutes.
+        for tool in self.tools():
+            make_sure(tool, self.settings.image)
         track = open_pass(products, chain.polarisations)
         return self.make(Order(track, grid, dem, out, chain, orbit, geoid, work, cpus))
 
@@ -80,6 +84,10 @@ class ExternalEngine(ABC):
         -------
         Option -> whether it fits, what is expected, and what was found.
         """
+
+    @abstractmethod
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the programs that the engine cannot do without."""
 
     @abstractmethod
     def make(self, order: Order) -> BackscatterScene:
@@ -241,6 +249,21 @@ class Fence:
         ]
 
 
+def make_sure(tool: Tool, image: str | None) -> None:
+    """Make sure that a program, or the image to run it in, is there.
+
+    Raises
+    ------
+    ToolMissingError
+        if it is not, or Docker does not answer.
+    """
+    if image is None:
+        tool.find()
+    else:
+        fix = "build it (docs/engines-sar.md)"
+        check_ready(image, where=f"engine {tool.engine}", fix=fix)
+
+
 def launch(
     tool: Tool,
     arguments: Sequence[str],
@@ -262,7 +285,7 @@ def launch(
     Raises
     ------
     ToolMissingError
-        if the program, Docker or the image is missing.
+        if the program is missing, or Docker cannot run the image.
     """
     if image is None:
         return run_program(
@@ -271,7 +294,6 @@ def launch(
             folder=fence.write[0],
             on_text=on_text,
         )
-    check_ready(image, where=f"engine {tool.engine}", fix="build it (docs/engines-sar.md)")
     name = f"skymend-{tool.engine}-{uuid.uuid4().hex[:16]}"
     inside = arguments if tool.entry_point else [tool.name, *arguments]
     command = fence.command(image, inside, name, environment or {})

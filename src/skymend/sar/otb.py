@@ -74,6 +74,10 @@ class OtbEngine(ExternalEngine):
             "orbit": (orbit is None, "none (OTB takes the annotation's)", orbit),
         }
 
+    def tools(self) -> tuple[Tool, ...]:
+        """Return the first application of the chain and the last."""
+        return (tool_of("SARCalibration"), tool_of("OrthoRectification"))
+
     def make(self, order: Order) -> BackscatterScene:
         """Make the backscatter of a pass."""
         track, chain, work = order.track, order.chain, order.work

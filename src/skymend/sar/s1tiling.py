@@ -56,6 +56,10 @@ class S1TilingEngine(ExternalEngine):
         """Return what S1Tiling can do."""
         return demands(chain)
 
+    def tools(self) -> tuple[Tool, ...]:
+        """Return S1Processor."""
+        return (S1PROCESSOR,)
+
     def make(self, order: Order) -> BackscatterScene:
         """Make the backscatter of a pass."""
         track, chain = order.track, order.chain

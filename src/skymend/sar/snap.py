@@ -105,6 +105,10 @@ class SnapEngine(ExternalEngine):
         """Return what SNAP demands: it brings its EGM96, so there must be no geoid."""
         return {"geoid": (geoid is None, "none: SNAP adds its own EGM96", geoid)}
 
+    def tools(self) -> tuple[Tool, ...]:
+        """Return gpt, unless esa-snappy takes its place."""
+        return (GPT,) if self.settings.snappy is None else ()
+
     def make(self, order: Order) -> BackscatterScene:
         """Make the backscatter of a pass."""
         track, work = order.track, order.work
