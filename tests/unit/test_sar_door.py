@@ -64,6 +64,11 @@ def test_the_door_refuses_contradictions(made, tmp_path):
             door(s1tiling_names=True, **wrong)
     with pytest.raises(ConfigError, match="left < right"):
         door(epsg=32631, bounds=(1, 0, 0, 1))
+    with pytest.raises(ConfigError, match="a pixel size above 0"):
+        door(epsg=32631, bounds=(0, 0, 1, 1), resolution=0)
+    for size in (0, 7, -10, float("nan")):
+        with pytest.raises(ConfigError, match="a pixel size that divides a tile of 109800 m"):
+            door(grid="31TDH", resolution=size)
     with pytest.raises(ConfigError, match="an EPSG code, found 1"):
         door(epsg=1, bounds=(0, 0, 1, 1))
     with pytest.raises(ConfigError, match="embedded needs no other install"):
@@ -106,3 +111,5 @@ def test_chains_are_checked():
         Chain(polarisations=("XX",))
     with pytest.raises(ConfigError, match="from 1 to 64"):
         Chain(multilook=0)
+    with pytest.raises(ConfigError, match="each channel once"):
+        Chain(polarisations=("VV", "VV"))

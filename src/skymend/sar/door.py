@@ -15,7 +15,7 @@ from skymend.core.cog import CogWriter
 from skymend.core.encoding import Encoding
 from skymend.core.errors import ConfigError
 from skymend.core.files import write_json
-from skymend.core.grid import Grid
+from skymend.core.grid import TILE_EXTENT_M, Grid
 from skymend.core.raster import describe, read
 from skymend.products.strips import strips
 from skymend.sar.engine import BackscatterScene, Chain
@@ -148,7 +148,10 @@ def grid_of(
         raise _conflict("an EPSG code beside the bounds", "none")
     if isinstance(grid, Grid):
         return grid
-    return Grid.from_mgrs(grid or middle_tile(paths), resolution or 10.0)
+    size = 10.0 if resolution is None else resolution
+    if not (math.isfinite(size) and size > 0 and (TILE_EXTENT_M / size).is_integer()):
+        raise _conflict(f"a pixel size that divides a tile of {TILE_EXTENT_M:g} m", f"{size:g}")
+    return Grid.from_mgrs(grid or middle_tile(paths), size)
 
 
 def _conflict(expected: str, found: str) -> ConfigError:
@@ -177,7 +180,8 @@ def grid_of_bounds(
         geographic = CRS.from_epsg(epsg).is_geographic
     except CRSError:
         raise _conflict("an EPSG code", str(epsg)) from None
-    size = resolution or (10 / 111_320 if geographic else 10.0)
+    usual = 10 / 111_320 if geographic else 10.0
+    size = usual if resolution is None else resolution
     left, bottom, right, top = bounds
     finite = all(math.isfinite(v) for v in (*bounds, size))
     if not finite or size <= 0 or right <= left or top <= bottom:

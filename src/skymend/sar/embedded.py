@@ -244,7 +244,7 @@ def _facts(
         "polarisations": list(track.channels),
         "ipf": sorted({s.product.ipf for s in used}),
         "orbit": sorted({s.facts["orbit"] for s in used}),
-        "orbit_file": sorted({s.facts["orbit_file"] for s in used}),
+        "orbit_file": sorted({s.facts["orbit_file"] for s in used} - {""}),
         "thermal_noise_removed": all(n is not None for n in noise),
         "thermal_noise_layout": layouts,
         "border_noise_removed": all(s.border is not None for s in used),

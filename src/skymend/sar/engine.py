@@ -68,6 +68,8 @@ class Chain:
         unknown = [p for p in self.polarisations if p not in POLARISATIONS]
         if unknown:
             raise _bad("polarisations", f"channels out of {', '.join(POLARISATIONS)}", unknown)
+        if len(set(self.polarisations)) < len(self.polarisations):
+            raise _bad("polarisations", "each channel once", list(self.polarisations))
 
 
 def _bad(name: str, expected: str, found: object) -> ConfigError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -224,13 +225,15 @@ class GrdProduct:
 
     def _measurement(self, polarisation: str) -> DatasetReader:
         import rasterio
-        from rasterio.errors import RasterioError
+        from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
         from skymend.core.raster import gdal_env
 
         name = self._file("measurement", polarisation)
         try:
-            with gdal_env():
+            with gdal_env(), warnings.catch_warnings():
+                # Where it lies is read from the annotation, not from the TIFF.
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
                 dataset = rasterio.open(self.archive.gdal_path(name), driver="GTiff")
         except RasterioError as error:
             raise self._damaged(polarisation, str(error)) from error
