@@ -6,13 +6,15 @@ are the cache.
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import skymend.adapters.prefect_settings  # noqa: F401  isort: skip - before prefect
 from prefect import flow, task
@@ -23,7 +25,10 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, as_completed
+from prefect.server.api.server import SubprocessASGIServer
+from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from skymend.adapters.jobs import (
@@ -35,6 +40,7 @@ from skymend.adapters.jobs import (
     log_path,
     pending,
 )
+from skymend.core.errors import StoppedError
 from skymend.core.plan import Job, Plan
 from skymend.core.store import Store, open_store
 from skymend.core.task import load_task
@@ -47,17 +53,52 @@ def run(plan: Plan, store: Store, options: RunOptions) -> dict[str, str]:
     """Run a plan in this process and return the failures, job label -> last words.
 
     Without ``PREFECT_API_URL`` a server of its own is started for the run.
+
+    Raises
+    ------
+    StoppedError
+        if the run is stopped from the keyboard.
     """
-    if not pending(plan, store):
+    waiting = pending(plan, store)
+    if not waiting:
         return {}
-    failures: dict[str, str] = run_plan(
-        plan=options.plan,
-        store=options.store,
-        cores=options.cores,
-        image=options.image,
-        quiet=options.quiet,
-    )
+    if not PREFECT_API_URL.value():
+        _start_own_server()
+    try:
+        failures: dict[str, str] = run_plan(
+            plan=options.plan,
+            store=options.store,
+            cores=options.cores,
+            image=options.image,
+            quiet=options.quiet,
+        )
+    except TerminationSignal:
+        raise
+    except BaseException as error:
+        running = _RUNNING.get(str(options.plan))
+        if running is None or not running.processes.stopped:
+            raise
+        left = len(pending(plan, store))
+        raise StoppedError(
+            where=plan.name,
+            expected=f"{len(waiting)} jobs to end",
+            found=f"that it was stopped with {left} of them left",
+            fix="run it again to go on; finished jobs are kept",
+        ) from error
     return failures
+
+
+def _start_own_server() -> None:
+    """Start the server that Prefect would start itself, but out of the reach of Ctrl-C.
+
+    A terminal sends SIGINT to all processes of the run; without its server Prefect takes
+    minutes to give up telling it that the run was stopped. A blocked signal stays so in a child.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        SubprocessASGIServer().start()
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 class Cores:
@@ -81,6 +122,51 @@ class Cores:
                 self._changed.notify_all()
 
 
+class Processes:
+    """The subprocesses of a run, which :meth:`stop` ends together; none starts afterwards."""
+
+    def __init__(self) -> None:
+        self.stopped = False
+        self._changing = threading.Lock()
+        self._running: set[subprocess.Popen[bytes]] = set()
+
+    def call(
+        self, command: Sequence[str], *, log: IO[bytes], env: Mapping[str, str], timeout: float
+    ) -> int:
+        """Run a command to its end and return its exit code.
+
+        Raises
+        ------
+        RuntimeError
+            if the run was stopped before.
+        subprocess.TimeoutExpired
+            if it takes longer than ``timeout`` seconds; it is killed then.
+        """
+        with self._changing:
+            if self.stopped:
+                raise RuntimeError("not started: the run was stopped")
+            process = subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env
+            )
+            self._running.add(process)
+        try:
+            return process.wait(timeout)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            raise
+        finally:
+            with self._changing:
+                self._running.discard(process)
+
+    def stop(self) -> None:
+        """End what runs."""
+        with self._changing:
+            self.stopped = True
+            for process in self._running:
+                process.terminate()
+
+
 @dataclass(frozen=True)
 class _Running:
     """What the tasks of one flow run share; opaque to Prefect."""
@@ -88,12 +174,13 @@ class _Running:
     plan: Plan
     options: RunOptions
     cores: Cores
+    processes: Processes
 
 
 _RUNNING: dict[str, _Running] = {}
 
 
-def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
+def run_subprocess(job: Job, options: RunOptions, processes: Processes) -> None:
     """Run one job as a subprocess, its messages kept in its log.
 
     Raises
@@ -107,15 +194,12 @@ def run_subprocess(plan: Plan, job: Job, options: RunOptions) -> None:
     seconds = load_task(job.step).timeout_minutes * 60
     with log.open("wb") as stream:
         try:
-            code = subprocess.run(
+            code = processes.call(
                 job_command(job.key, cpus_for(job, options.cores), options),
-                stdin=subprocess.DEVNULL,
-                stdout=stream,
-                stderr=subprocess.STDOUT,
+                log=stream,
                 env=job_environment(job, options.cores),
                 timeout=seconds,
-                check=False,
-            ).returncode
+            )
         except subprocess.TimeoutExpired as error:
             message = f"{job.label}: stopped after {seconds / 60:g} minutes, the limit of its task"
             raise RuntimeError(message) from error
@@ -129,7 +213,7 @@ def run_job(key: str, plan: str) -> None:
     running = _RUNNING[plan]
     job = running.plan.by_key[key]
     with running.cores.hold(cpus_for(job, running.options.cores)):
-        run_subprocess(running.plan, job, running.options)
+        run_subprocess(job, running.options, running.processes)
 
 
 @flow(
@@ -157,15 +241,25 @@ def run_plan(
     options = RunOptions(plan, store, cores, image, quiet)
     frozen = Plan.read(plan)
     waiting = pending(frozen, open_store(store))
-    _RUNNING[str(plan)] = _Running(frozen, options, Cores(cores))
+    running = _Running(frozen, options, Cores(cores), Processes())
+    _RUNNING[str(plan)] = running
+    try:
+        failures = _follow(frozen, _submit(waiting, plan), options)
+    except BaseException:
+        running.processes.stop()
+        raise
+    _show_results(frozen, open_store(store))
+    return failures
+
+
+def _submit(waiting: Sequence[Job], plan: Path) -> dict[str, PrefectFuture[None]]:
+    """Hand every job to Prefect, each waiting for those it needs; return key -> future."""
     futures: dict[str, PrefectFuture[None]] = {}
     for job in waiting:
         upstream = [futures[k] for k in job.upstream() if k in futures]
         named = run_job.with_options(task_run_name=job.label)
         futures[job.key] = named.submit(job.key, str(plan), wait_for=upstream)
-    failures = _follow(frozen, futures, options)
-    _show_results(frozen, open_store(store))
-    return failures
+    return futures
 
 
 def _follow(

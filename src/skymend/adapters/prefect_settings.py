@@ -13,5 +13,13 @@ SETTINGS = {
     "DO_NOT_TRACK": "1",
 }
 
+if "PREFECT_API_URL" not in os.environ:
+    # Failed jobs are told by the run itself; Prefect and its server would add tracebacks.
+    SETTINGS |= {
+        "PREFECT_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+        "PREFECT_LOGGING_TO_API_ENABLED": "false",
+    }
+
 for name, value in SETTINGS.items():
     os.environ.setdefault(name, value)

@@ -119,6 +119,12 @@ class AccessError(SkymendError):
     exit_code = 77
 
 
+class StoppedError(SkymendError):
+    """A run was stopped from the keyboard; what is done stays done (exit code 130)."""
+
+    exit_code = 130
+
+
 class SkipJob(Exception):  # noqa: N818 - an outcome, not an error
     """Raised by a step that has, for a good reason, nothing to do.
 
