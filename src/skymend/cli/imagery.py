@@ -16,11 +16,20 @@ def simulate(
     preset: Annotated[str, typer.Option(help="demo, season or tiny.")] = "demo",
     days: Annotated[int | None, typer.Option(help="Length of the season.")] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed, another landscape.")] = None,
+    formats: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            help="theia, s1tiling, dem, stac, truth (these five if none), safe-l2a, safe-l1c or "
+            "safe-grd; may be repeated.",
+        ),
+    ] = None,
 ) -> None:
     """Write a simulated season of Sentinel-1, Sentinel-2 and DEM products."""
     from skymend.simulate.door import simulate_preset
+    from skymend.simulate.series import FORMATS
 
-    typer.echo(simulate_preset(folder, preset, days=days, seed=seed))
+    typer.echo(simulate_preset(folder, preset, days=days, seed=seed, formats=formats or FORMATS))
 
 
 @app.command()

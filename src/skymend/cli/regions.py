@@ -137,8 +137,11 @@ def init(
     """Copy tasks, workflows and example regions out for editing."""
     from skymend.core.resources import copy_out
 
-    for path in copy_out(folder):
+    written = copy_out(folder)
+    for path in written:
         typer.echo(path)
+    if not written:
+        typer.echo(f"{folder}: all files are there already and were kept")
 
 
 @app.command()
