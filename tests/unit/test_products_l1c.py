@@ -108,6 +108,12 @@ def test_without_footprints_detectors_are_averaged(scene, folders, tmp_path):
     assert 2 < view.zenith.mean() < 6
 
 
+@pytest.mark.parametrize(("baseline", "suffix"), [("02.06", "gml"), ("05.00", "jp2")])
+def test_the_footprint_that_angles_need_is_among_the_files(folders, baseline, suffix):
+    files = open_product(folders[baseline]).files(("B02",))
+    assert [f.name for f in files[1:]] == [METADATA, "MTD_TL.xml", f"MSK_DETFOO_B8A.{suffix}"]
+
+
 def test_sun_angles_come_from_the_grid(scene, folders):
     sun = open_product(folders["05.00"]).sun(scene.grid)
     np.testing.assert_allclose(sun.zenith, scene.sun[0], atol=0.01)
@@ -122,7 +128,7 @@ def test_a_region_can_take_it_as_an_optical_source(scene, folders):
     assert product.time == scene.time
     read = product.read(("B04",), scene.grid)
     np.testing.assert_allclose(read[0], scene.reflectance[3], atol=5.2e-5)
-    assert len(product.files(("B02", "B04"))) == 4
+    assert len(product.files(("B02", "B04"))) == 5
     with pytest.raises(ProductError, match="choose a mask engine such as fmask"):
         product.labels(scene.grid)
 

@@ -150,6 +150,34 @@ def test_level_1_serves_as_an_optical_source(tmp_path):
     folder = folder_of(tmp_path, B4=flat(15_000))
     assert detect(folder).kind == "landsat-l1"
     assert isinstance(open_optical(folder), ToaOptical)
+    with pytest.raises(ProductError, match="a quality band"):
+        open_optical(folder).labels(GRID)
+
+
+def test_level_1_as_an_optical_source_has_its_own_mask(tmp_path):
+    folder = folder_of(tmp_path, B4=flat(15_000), QA_PIXEL=flat(22_280))
+    labels = open_optical(folder).labels(GRID)
+    assert labels[1].tolist() == [Label.CLOUD] * GRID.shape[1]
+
+
+def test_everything_that_is_read_is_among_the_files(tmp_path):
+    names = ("SZA", "SAA", "VZA", "VAA", "QA_PIXEL")
+    sides = {name: np.full(GRID.shape, 3012) for name in names}
+    files = open_product(folder_of(tmp_path, B4=flat(1), B10=flat(1), **sides)).files(("B4",))
+    found = {f.name.removeprefix(f"{LEVEL_1}_") for f in files}
+    assert found == {"B4.TIF", "B10.TIF", "MTL.txt", *(f"{name}.TIF" for name in names)}
+
+
+def test_level_2_without_its_quality_band_is_refused_before_it_is_read(tmp_path):
+    folder = folder_of(tmp_path, LEVEL_2, SR_B4=flat(20_000))
+    with pytest.raises(ProductError, match="a quality band"):
+        open_surface(folder).files(("B4",))
+
+
+def test_a_time_without_fractions_is_a_time(tmp_path):
+    fields = {**GROUPS["IMAGE_ATTRIBUTES"], "SCENE_CENTER_TIME": "10:29:10Z"}
+    folder = folder_of(tmp_path, groups={**GROUPS, "IMAGE_ATTRIBUTES": fields})
+    assert open_product(folder).time == datetime(2022, 6, 15, 10, 29, 10, tzinfo=UTC)
 
 
 @pytest.mark.parametrize(

@@ -151,11 +151,28 @@ class _Folder(BandRasters):
         ProductError
             if there is neither QA_PIXEL nor BQA.
         """
-        for name, translate in (("QA_PIXEL", from_qa_pixel), ("BQA", from_bqa)):
-            for path in sorted(self.path.glob(f"*_{name}.[Tt][Ii][Ff]")):
-                labels: ByteArray = translate(read_nearest(path, grid, outside=1))
-                return labels
+        path = self.quality
+        translate = from_bqa if path.stem.endswith("_BQA") else from_qa_pixel
+        labels: ByteArray = translate(read_nearest(path, grid, outside=1))
+        return labels
+
+    @property
+    def quality(self) -> Path:
+        """The provider's quality band.
+
+        Raises
+        ------
+        ProductError
+            if there is neither QA_PIXEL nor BQA.
+        """
+        for name in ("QA_PIXEL", "BQA"):
+            for path in self._side_files(name):
+                return path
         raise _unfit(self.path, "a quality band *_QA_PIXEL.TIF or *_BQA.TIF", "none")
+
+    def _side_files(self, *names: str) -> list[Path]:
+        """Return the images of those names that there are."""
+        return [p for n in names for p in sorted(self.path.glob(f"*_{n}.[Tt][Ii][Ff]"))]
 
     def _image(self, band: str) -> Path:
         return image_of(
@@ -182,9 +199,13 @@ class LandsatToa(_Folder):
         return native if resolution_m is None else native.at_resolution(resolution_m)
 
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
-        """Return the band images, the thermal one if there is one, and the metadata."""
+        """Return the band images and the metadata, and what there is of others.
+
+        These are the thermal image, the quality band and the images of angles.
+        """
         thermal = [self.images[_THERMAL]] if _THERMAL in self.images else []
-        return (*(self._image(b) for b in bands), *thermal, self.metadata.path)
+        others = self._side_files("QA_PIXEL", "BQA", "SZA", "SAA", "VZA", "VAA")
+        return (*(self._image(b) for b in bands), *thermal, self.metadata.path, *others)
 
     def stored(self, band: str) -> tuple[Path, Decoding]:
         """Return the image of a band, scaled by the metadata and the sun's height."""
@@ -227,7 +248,7 @@ class LandsatToa(_Folder):
         hundredths = Decoding(0.01)
         planes = []
         for kind in ("ZA", "AA"):
-            paths = sorted(self.path.glob(f"*_{which}{kind}.[Tt][Ii][Ff]"))
+            paths = self._side_files(f"{which}{kind}")
             if not paths:
                 return None
             planes.append(read_continuous(paths[0], grid, hundredths))
@@ -245,8 +266,7 @@ class LandsatSurface(_Folder):
 
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
         """Return the band images, the quality band and the metadata."""
-        quality = sorted(self.path.glob("*_QA_PIXEL.[Tt][Ii][Ff]"))
-        return (*(self._image(b) for b in bands), *quality, self.metadata.path)
+        return (*(self._image(b) for b in bands), self.quality, self.metadata.path)
 
     def stored(self, band: str) -> tuple[Path, Decoding]:
         """Return the image of a band, scaled by the metadata's fields of level 2."""

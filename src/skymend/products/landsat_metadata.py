@@ -81,8 +81,7 @@ class Metadata:
         """Time of the scene's centre, UTC."""
         day, clock = self.text("DATE_ACQUIRED"), self.text("SCENE_CENTER_TIME")
         try:
-            # Seven digits of a second are more than a datetime holds.
-            return datetime.fromisoformat(f"{day}T{(clock or '')[:15]}+00:00")
+            return datetime.fromisoformat(f"{day}T{(clock or '').rstrip('Z')}+00:00")
         except ValueError:
             raise _damaged(self.path, f"the time {day} {clock}") from None
 

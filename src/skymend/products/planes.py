@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from skymend.core.encoding import FloatArray
 from skymend.core.grid import Grid, Window
+from skymend.products.protocols import Reflective
 
 BLOCK = 1024
 """Rows and columns of a block. Whole JPEG 2000 tiles of Sentinel-2 (1024 pixels) fit in it at
@@ -26,13 +27,6 @@ _BYTES_PER_PIXEL = 7
 """What reading holds of a pixel of the file: stored, physical, and whether it is valid."""
 
 _BUDGET_BYTES = 1_000_000_000
-
-
-class BandReader(Protocol):
-    """What reads bands on a grid; every optical product does."""
-
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Return (bands, rows, columns) float32, NaN where nodata."""
 
 
 def blocks(grid: Grid) -> Iterator[tuple[Window, Grid]]:
@@ -46,7 +40,7 @@ def blocks(grid: Grid) -> Iterator[tuple[Window, Grid]]:
 
 
 def read_planes(
-    product: BandReader,
+    product: Reflective,
     bands: Sequence[str],
     grid: Grid,
     store: Callable[[FloatArray], npt.NDArray[Any]],

@@ -16,16 +16,12 @@ Convention = Literal["sigma0", "gamma0", "gamma0-flattened", "beta0", "unknown"]
 Direction = Literal["ascending", "descending"]
 
 
-class OpticalProduct(Protocol):
-    """One optical acquisition, opened."""
+class Acquisition(Protocol):
+    """What every product says of itself."""
 
     @property
     def id(self) -> str:
         """The provider's identifier."""
-
-    @property
-    def time(self) -> datetime:
-        """Sensing time, UTC."""
 
     @property
     def platform(self) -> str:
@@ -35,16 +31,16 @@ class OpticalProduct(Protocol):
     def tile(self) -> str | None:
         """MGRS tile without the leading T, where known."""
 
+
+class Reflective(Acquisition, Protocol):
+    """One acquisition of reflectance in some bands."""
+
     @property
     def bands(self) -> tuple[str, ...]:
-        """Names of the bands present: ``B02``, ``B8A``, ..."""
-
-    @property
-    def grid(self) -> Grid:
-        """The grid of the finest image there is."""
+        """Bands present, by the sensor's own names: ``B02``, ``B8A``, ..."""
 
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
-        """Return the files that reading ``bands`` and the labels needs.
+        """Return the files that reading ``bands``, and the labels or angles, needs.
 
         Raises
         ------
@@ -53,14 +49,15 @@ class OpticalProduct(Protocol):
         """
 
     def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read surface reflectance on ``grid``.
+        """Read reflectance on ``grid``.
 
         Coarser bands are interpolated bilinearly between pixel centres, finer ones averaged.
 
         Returns
         -------
-        (bands, rows, columns) float32, 0..1 after scale and offset (bright clouds exceed 1);
-        NaN outside the swath and where the provider says nodata.
+        (bands, rows, columns) float32 after scale and offset: 1 is a white surface (bright
+        clouds exceed it), values below 0 are kept; NaN outside the swath and where the
+        provider says nodata.
 
         Raises
         ------
@@ -69,6 +66,18 @@ class OpticalProduct(Protocol):
         GridError
             if a file is not on the lattice of ``grid``.
         """
+
+
+class OpticalProduct(Reflective, Protocol):
+    """One optical acquisition, opened: surface reflectance, mostly."""
+
+    @property
+    def time(self) -> datetime:
+        """Sensing time, UTC."""
+
+    @property
+    def grid(self) -> Grid:
+        """The grid of the finest image there is."""
 
     def labels(self, grid: Grid) -> ByteArray:
         """Read the provider's mask on ``grid``, before any dilation.
@@ -79,24 +88,12 @@ class OpticalProduct(Protocol):
         """
 
 
-class RadarProduct(Protocol):
+class RadarProduct(Acquisition, Protocol):
     """One pass of a radar satellite, opened."""
-
-    @property
-    def id(self) -> str:
-        """The provider's identifier."""
 
     @property
     def time(self) -> datetime:
         """Sensing time, UTC."""
-
-    @property
-    def platform(self) -> str:
-        """Satellite, such as ``sentinel-1a``."""
-
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile without the leading T, where known."""
 
     @property
     def polarisations(self) -> tuple[str, ...]:

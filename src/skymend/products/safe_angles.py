@@ -136,6 +136,17 @@ def read_tile_angles(path: Path) -> TileAngles:
     return TileAngles(_read_grid(path, root), nodes.filled(), view)
 
 
+def footprint_of(folder: Path, band: str) -> Path | None:
+    """Return the file that says which detector saw each pixel of a band, None if there is none.
+
+    Parameters
+    ----------
+    folder : ``QI_DATA`` of the granule.
+    """
+    files = (folder / f"MSK_DETFOO_{band}{suffix}" for suffix in (".jp2", ".gml"))
+    return next((file for file in files if file.exists()), None)
+
+
 def read_footprint(folder: Path, band: str, grid: Grid) -> ByteArray | None:
     """Read which detector saw each pixel of a band.
 
@@ -147,11 +158,10 @@ def read_footprint(folder: Path, band: str, grid: Grid) -> ByteArray | None:
     -------
     (rows, columns) uint8, number of the detector, 0 where none; None if there is no footprint.
     """
-    raster = folder / f"MSK_DETFOO_{band}.jp2"
-    if raster.exists():
-        return read_nearest(raster, grid).astype(np.uint8)
-    polygons = folder / f"MSK_DETFOO_{band}.gml"
-    return _burn(polygons, grid) if polygons.exists() else None
+    path = footprint_of(folder, band)
+    if path is None:
+        return None
+    return _burn(path, grid) if path.suffix == ".gml" else read_nearest(path, grid).astype(np.uint8)
 
 
 def _burn(path: Path, grid: Grid) -> ByteArray:

@@ -16,7 +16,12 @@ from pathlib import Path
 from skymend.core.grid import Grid
 from skymend.products import safe
 from skymend.products.safe import Form, SafeFolder
-from skymend.products.safe_angles import TileAngles, read_footprint, read_tile_angles
+from skymend.products.safe_angles import (
+    TileAngles,
+    footprint_of,
+    read_footprint,
+    read_tile_angles,
+)
 from skymend.products.toa import Angles, Sensor
 
 KIND = "safe-l1c"
@@ -81,10 +86,12 @@ class SafeL1C(SafeFolder):
         return self.angles.grid.at_resolution(resolution_m or 10.0)
 
     def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
-        """Return the band images and the metadata."""
+        """Return the band images, the metadata and the footprint of detectors for the angles."""
         _ = self.radiometry
         images = (self._image(b) for b in bands)
-        return (*images, self.path / METADATA, self.granule / TILE_METADATA)
+        footprints = (footprint_of(self.granule / "QI_DATA", b) for b in _REFERENCE_BANDS)
+        used = [path for path in footprints if path is not None][:1]
+        return (*images, self.path / METADATA, self.granule / TILE_METADATA, *used)
 
     def brightness_temperature(self, grid: Grid) -> None:
         """Return None: the instrument has no thermal band."""

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, cast
 
 from skymend.core.encoding import ByteArray, FloatArray
 from skymend.core.errors import ProductError
 from skymend.core.grid import Grid
+from skymend.products.protocols import OpticalProduct, Reflective
 
 Sensor = Literal["sentinel-2", "landsat-8", "landsat-9"]
 """The instruments whose bands and thresholds are known."""
@@ -31,12 +32,8 @@ class Angles(NamedTuple):
     azimuth: FloatArray | float
 
 
-class TopOfAtmosphere(Protocol):
+class TopOfAtmosphere(Reflective, Protocol):
     """One acquisition of top-of-atmosphere reflectance, opened."""
-
-    @property
-    def id(self) -> str:
-        """The provider's identifier."""
 
     @property
     def path(self) -> Path:
@@ -47,44 +44,11 @@ class TopOfAtmosphere(Protocol):
         """Sensing time, UTC; None where a plain folder of bands does not say."""
 
     @property
-    def platform(self) -> str:
-        """Satellite, such as ``sentinel-2a``."""
-
-    @property
     def sensor(self) -> Sensor:
         """The instrument, which decides what the band names mean."""
 
-    @property
-    def tile(self) -> str | None:
-        """MGRS tile without the leading T, where known."""
-
-    @property
-    def bands(self) -> tuple[str, ...]:
-        """Reflective bands present, by the sensor's own names: ``B02``, ``B8A``, ..."""
-
     def grid(self, resolution_m: float | None = None) -> Grid:
         """Return the grid of the product at a pixel size; of its finest band when None."""
-
-    def files(self, bands: Sequence[str]) -> tuple[Path, ...]:
-        """Return the files that reading ``bands`` and the angles needs."""
-
-    def read(self, bands: Sequence[str], grid: Grid) -> FloatArray:
-        """Read top-of-atmosphere reflectance on ``grid``.
-
-        Coarser bands are interpolated bilinearly between pixel centres, finer ones averaged.
-
-        Returns
-        -------
-        (bands, rows, columns) float32: 1 is a white surface under this sun; values below 0
-        (noise over dark ground) are kept; NaN outside the swath and where nodata.
-
-        Raises
-        ------
-        ProductError
-            if a band is missing or a file is damaged.
-        GridError
-            if a file is not on the lattice of ``grid``.
-        """
 
     def brightness_temperature(self, grid: Grid) -> FloatArray | None:
         """Read the temperature of a thermal band on ``grid``.
@@ -137,8 +101,7 @@ class ToaOptical:
     """A top-of-atmosphere product behind the protocol of optical products.
 
     So a region can run on L1C: the reflectance of its scenes is then that at the top of the
-    atmosphere. The product has no mask of its own that tells clouds from shadows, hence
-    :meth:`labels` refuses.
+    atmosphere.
     """
 
     product: TopOfAtmosphere
@@ -189,13 +152,15 @@ class ToaOptical:
         return self.product.read(bands, grid)
 
     def labels(self, grid: Grid) -> ByteArray:
-        """Refuse: such a product carries no mask of clouds and shadows.
+        """Read the provider's mask, which Landsat has at level 1 too.
 
         Raises
         ------
         ProductError
-            always.
+            if the product has none that tells clouds from shadows, as Sentinel-2.
         """
+        if hasattr(self.product, "labels"):
+            return cast(OpticalProduct, self.product).labels(grid)
         raise ProductError(
             where=self.product.path,
             expected="a product with a mask of clouds and shadows",
