@@ -10,6 +10,7 @@ from skymend.core.errors import AnswerError, ConfigError, ProductError, Retryabl
 from skymend.simulate import write
 from skymend.sources.protocol import Filters
 from skymend.sources.registry import open_source
+from skymend.sources.transfer import Ledger
 from tests.cdse_case import L2A, PERIOD, SCENARIO, area, made_products, settings_of
 from tests.servers import cdse
 from tests.servers.routes import Response
@@ -182,3 +183,20 @@ def test_the_bytes_are_written_into_the_ledger_of_the_machine(server, settings, 
     ledger = Ledger(settings.cache / "ledger", {"cdse": LIMITS})
     spent = 12 * 10**12 - ledger.room("cdse")
     assert spent >= sum(r.bytes for r in receipts)
+
+
+@pytest.mark.parametrize("provider", ["cdse", "cdse-odata"])
+def test_a_pause_that_the_service_asked_for_holds_for_searches(provider, settings):
+    """Whatever process of the machine was told to wait, by whichever of its services."""
+    Ledger(settings.cache / "ledger").pause("cdse", 300)
+    with pytest.raises(RetryableError, match=r"a pause of (300|299) s that it asked for"):
+        open_source(provider, settings).search(L2A, area(), PERIOD, Filters())
+
+
+@pytest.mark.parametrize("provider", ["cdse", "cdse-odata"])
+def test_limits_of_the_machine_hold_for_searches(provider, settings):
+    own = settings.cache / "ledger/limits.json"
+    own.parent.mkdir(parents=True)
+    own.write_text('{"cdse": {"requests_per_month": 1}}')
+    with pytest.raises(RetryableError, match="1 requests a month"):
+        open_source(provider, settings).search(L2A, area(), PERIOD, Filters())

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -256,3 +259,20 @@ def test_recorded_pages(tmp_path, shared_data):
     assert len({i.id for i in found}) == 25
     assert [i.datetime for i in found] == sorted(i.datetime for i in found)
     assert all(i.assets["image"].href.startswith("https://") for i in found)
+
+
+def test_a_server_that_stays_silent_does_not_hang(tmp_path):
+    """pystac-client forgets the timeout that it was opened with."""
+    gate = threading.Event()
+
+    def silent(_):
+        gate.wait(20)
+        return Response({})
+
+    with serve({"GET /stac": silent}) as server:
+        quick = replace(settings(tmp_path, {"stac-api": f"{server.url}/stac"}), timeout_s=0.2)
+        began = time.monotonic()
+        with pytest.raises(RetryableError, match="of the connection"):
+            StacApi(quick).search("anything", AREA, SPRING, Filters())
+        assert time.monotonic() - began < 10
+        gate.set()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import AccessError, AnswerError, ConfigError, RetryableError, SkymendError
 from skymend.sources import answers, cop_dem, naming
 from skymend.sources.aws import S3Signer
-from skymend.sources.fetching import Door, fetch_assets, ledger_of
-from skymend.sources.json_client import take_turn
+from skymend.sources.fetching import Door, fetch_assets
 from skymend.sources.protocol import (
     Filters,
     Finding,
@@ -26,7 +25,7 @@ from skymend.sources.protocol import (
     interval,
     require_collection,
 )
-from skymend.sources.sessions import retries
+from skymend.sources.sessions import patient
 
 if TYPE_CHECKING:
     import pystac
@@ -156,15 +155,15 @@ class StacApi:
         from pystac_client import Client
         from pystac_client.stac_api_io import StacApiIO
 
-        ledger = ledger_of(self.settings, self.name, self.limits)
-        io = StacApiIO(
-            headers=self.headers(),
-            timeout=self.settings.timeout_s,
-            max_retries=retries(_RETRIED),
-            request_modifier=lambda _: take_turn(ledger, self.name),
-        )
+        io = StacApiIO(headers=self.headers())
+        # Client.open forgets the timeout and the modifier of an io; the session keeps its own.
+        patient(io.session, self.settings, self.name, self._limits_of_search())
         io.read_json = self._strict(io.read_json)
         return Client.open(self._url(), stac_io=io)
+
+    def _limits_of_search(self) -> Limits | None:
+        """Return the limits without connections: a search need not wait for long downloads."""
+        return None if self.limits is None else replace(self.limits, connections=None)
 
     def _strict(self, read: Callable[..., Any]) -> Callable[..., Any]:
         """Refuse what pystac-client would take for an empty last page."""
@@ -218,6 +217,8 @@ class _Errors:
         from pystac.errors import STACError
         from pystac_client.exceptions import APIError
 
+        if isinstance(error, APIError) and isinstance(error.__context__, SkymendError):
+            raise error.__context__
         if isinstance(error, APIError):
             raise self._of_api(error) from error
         if isinstance(error, (STACError, KeyError)):
