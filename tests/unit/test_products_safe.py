@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
+from skymend.clouds.door import mask_product
 from skymend.core.errors import ProductError
 from skymend.products import Label, open_optical
 from skymend.products.safe import Name, parse_baseline, read_radiometry, refusal
@@ -178,3 +179,5 @@ def test_an_archive_is_told_to_be_unpacked(tmp_path, suffix):
     path = tmp_path / (SAFE.removesuffix(".SAFE") + suffix)
     path.write_bytes(b"PK")
     assert refusal(path) == "it is a file (unpack it first)"
+    with pytest.raises(ProductError, match="L2A SAFE folder, found it is a file .unpack it first"):
+        mask_product(path)

@@ -16,7 +16,7 @@ from skymend.core.cog import write_cog
 from skymend.core.encoding import FLAG, LABELS, ByteArray, Encoding
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
-from skymend.products import detect, open_optical
+from skymend.products import detect, open_optical, safe
 from skymend.products.landsat import surface_refusal
 from skymend.products.toa import ToaOptical, open_toa
 
@@ -73,6 +73,9 @@ def mask_product(
 def open_maskable(path: Path, *, sun: tuple[float, float] | None = None) -> Maskable:
     """Open any optical product; level 1 as top-of-atmosphere reflectance."""
     kind = detect(path).kind
+    named = safe.Name.parse(path.name.removesuffix(".zip"))
+    if kind is None and named is not None and named.level == "L2A":
+        kind = safe.KIND  # whose reader says what is wrong with it
     if sun is not None and kind in _KNOW_THE_SUN:
         raise ConfigError(
             where="--sun",
