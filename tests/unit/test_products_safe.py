@@ -179,5 +179,5 @@ def test_an_archive_is_told_to_be_unpacked(tmp_path, suffix):
     path = tmp_path / (SAFE.removesuffix(".SAFE") + suffix)
     path.write_bytes(b"PK")
     assert refusal(path) == "it is a file (unpack it first)"
-    with pytest.raises(ProductError, match="L2A SAFE folder, found it is a file .unpack it first"):
+    with pytest.raises(ProductError, match=r"SAFE folder, found it is a file \(unpack"):
         mask_product(path)
