@@ -64,6 +64,24 @@ def test_fetch_with_a_token_that_storage_must_not_see(tmp_path):
     assert (receipt.path / "annotation" / "a.xml").read_bytes() == NAMES[0].encode()
 
 
+def test_a_whole_product_is_not_fetched_again_and_a_damaged_one_is(tmp_path):
+    """Nor does an archive stay that a killed process had unpacked already."""
+    state = alaska()
+    with source(tmp_path, state) as own:
+        item = own.search("sentinel-1-grd", AREA, SPRING, Filters()).items[0]
+        (first,) = own.fetch(item, (), tmp_path / "got")
+        requests = len(state.loopback.log)
+        (tmp_path / "got" / f"{NAMES[0]}.zip").write_bytes(state.archives[NAMES[0]])
+        (again,) = own.fetch(item, (), tmp_path / "got")
+        assert (again.path, again.verified) == (first.path, "manifest")
+        assert len(state.loopback.log) == requests
+        assert [p.name for p in (tmp_path / "got").iterdir()] == [f"{NAMES[0]}.SAFE"]
+        (first.path / "annotation" / "a.xml").write_bytes(b"damaged")
+        (mended,) = own.fetch(item, (), tmp_path / "got")
+    assert mended.verified == "md5"
+    assert (first.path / "annotation" / "a.xml").read_bytes() == NAMES[0].encode()
+
+
 def test_a_name_and_password_become_a_token(tmp_path):
     basic = "Basic " + base64.b64encode(b"someone:pass word").decode()
     login = {"username": "someone", "password": "pass word"}

@@ -128,14 +128,45 @@ def fetch_assets(
     keys = choose(item, names)
     folder = destination / _safe(item.id)
     if keys == [PRODUCT]:
-        (receipt,) = door.bring([remote_of(item, PRODUCT, door.provider)], destination)
-        return (unpacked(receipt, destination),)
+        return (fetch_archive(remote_of(item, PRODUCT, door.provider), destination, door),)
     remotes = [remote_of(item, key, door.provider) for key in keys]
     _refuse_twins(item, remotes)
     receipts = door.bring(remotes, folder)
     paths = {key: receipt.path for key, receipt in zip(keys, receipts, strict=True)}
     write_item(item, paths, folder)
     return receipts
+
+
+def fetch_archive(remote: Remote, destination: Path, door: Door) -> Receipt:
+    """Fetch a product's archive and unpack it, unless its SAFE is there and whole.
+
+    Raises
+    ------
+    ProductError
+        if the archive is hostile, or is not one folder.
+    """
+    stem = remote.name.removesuffix(".zip").removesuffix(".SAFE")
+    known = whole_safe(destination / f"{stem}.SAFE") if remote.kind == "safe-zip" else None
+    if known is not None:
+        (destination / remote.name).unlink(missing_ok=True)
+        return known
+    (receipt,) = door.bring([remote], destination)
+    return unpacked(receipt, destination)
+
+
+def whole_safe(folder: Path) -> Receipt | None:
+    """Return the receipt of a SAFE whose every file is as its manifest says, None of another."""
+    from skymend.sources.archives import MANIFEST, verify_safe
+    from skymend.sources.transfer import Receipt
+
+    if not (folder / MANIFEST).is_file():
+        return None
+    try:
+        verify_safe(folder)
+    except ProductError:
+        return None  # a part of it, or damaged
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return Receipt(folder, size, "manifest", 0, 0, 0.0)
 
 
 def unpacked(receipt: Receipt, destination: Path) -> Receipt:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.core.errors import AnswerError, ConfigError, SkymendError
 from skymend.sources import aws, listing, naming
-from skymend.sources.fetching import Door, remote_of, unpacked
+from skymend.sources.fetching import Door, fetch_archive, remote_of
 from skymend.sources.protocol import Filters, Finding, Period, Settings, require_collection
 
 if TYPE_CHECKING:
@@ -58,8 +58,7 @@ class S3Bucket:
         signer = aws.S3Signer(self.settings, self.name, region=self._region())
         door = Door(self.name, self.settings, signer, None, progress)
         if naming.PRODUCT in item.assets:
-            (receipt,) = door.bring([self._remote(s3, item, naming.PRODUCT)], destination)
-            return (unpacked(receipt, destination),)
+            return (fetch_archive(self._remote(s3, item, naming.PRODUCT), destination, door),)
         folders: dict[Path, list[Remote]] = defaultdict(list)
         for key in listing.choose(item, assets):
             folder = destination / folder_of(item.assets[key])

@@ -22,7 +22,7 @@ from skymend.sources.cdse.catalogue import (
 )
 from skymend.sources.cdse.contents import MANIFEST, Entry, choose, read_manifest
 from skymend.sources.cdse.stac import StacCatalogue
-from skymend.sources.fetching import Door, ledger_of
+from skymend.sources.fetching import Door, ledger_of, whole_safe
 from skymend.sources.json_client import JsonClient
 from skymend.sources.outlines import touching
 from skymend.sources.protocol import (
@@ -176,8 +176,9 @@ class Cdse:
         from skymend.sources.archives import extract
 
         folder = destination / shelf.folder
-        known = _complete(folder)
+        known = whole_safe(folder)
         if known is not None:
+            (destination / remote.name).unlink(missing_ok=True)
             return (known,)
         (receipt,) = door.bring([remote], destination)
         extract(receipt.path, destination)
@@ -231,21 +232,6 @@ class CdseS3(Cdse):
 
     def _by_s3(self) -> bool:
         return True
-
-
-def _complete(folder: Path) -> Receipt | None:
-    """Return the receipt of a product that is there already, every file as its manifest says."""
-    from skymend.sources.archives import verify_safe
-    from skymend.sources.transfer import Receipt
-
-    if not (folder / MANIFEST).is_file():
-        return None
-    try:
-        verify_safe(folder)
-    except ProductError:
-        return None  # a part of it, or damaged
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    return Receipt(folder, size, "manifest", 0, 0, 0.0)
 
 
 def _moment(item: pystac.Item, key: str) -> datetime:
