@@ -34,6 +34,15 @@ def search(
     window_days: Annotated[float, typer.Option(help="Radar within this of each date.")] = 6.0,
     tile: Annotated[str | None, typer.Option(help="MGRS tile.")] = None,
     orbit: Annotated[int | None, typer.Option(help="Relative orbit.")] = None,
+    direction: Annotated[
+        Literal["ascending", "descending"] | None, typer.Option(help="Of radar passes.")
+    ] = None,
+    polarisation: Annotated[
+        list[str] | None, typer.Option(help="Channel that radar must have; may be repeated.")
+    ] = None,
+    side: Annotated[
+        Literal["both", "before", "after"], typer.Option(help="Radar before or after the dates.")
+    ] = "both",
     product_cloud: Annotated[
         float | None, typer.Option(help="Most cloud of the whole product, percent.")
     ] = None,
@@ -51,24 +60,37 @@ def search(
     ] = None,
 ) -> None:
     """Search a provider, choose dates, pair radar; every candidate is told with its reason."""
+    from skymend.core.errors import ConfigError
     from skymend.report.search import fetch_found, search_door
     from skymend.sources.pairing import PairingRules
     from skymend.sources.protocol import Filters, Settings, endpoints_of
 
+    if asset and download is None:
+        raise ConfigError(
+            where="--asset", expected="--download with it", found="none", fix="name a folder"
+        )
     settings = Settings(endpoints=endpoints_of(endpoint or []))
+    channels = tuple(channel.upper() for channel in polarisation or [])
+    is_radar = collection.startswith("sentinel-1")
     answer = search_door(
         provider,
         collection,
         area,
         period,
         settings=settings,
-        filters=Filters(tile=tile, relative_orbit=orbit, cloud_cover_max=product_cloud),
+        filters=Filters(
+            tile=tile,
+            relative_orbit=orbit,
+            cloud_cover_max=product_cloud,
+            orbit_direction=direction if is_radar else None,
+            polarisations=channels if is_radar else (),
+        ),
         best=best,
         cloud_max=max_cloud,
         coverage_min=coverage,
         scene_classes=scene_classes,
         radar_provider=radar,
-        rules=PairingRules(window_days=window_days, coverage_min=coverage),
+        rules=PairingRules(window_days, coverage, side, direction, channels),
         csv=csv,
         picture=picture,
         items=items,

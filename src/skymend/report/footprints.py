@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from skymend.core.errors import ConfigError
 from skymend.core.files import store_errors
 from skymend.sources.area import Area
 from skymend.sources.finding import Footprint, Found
@@ -23,11 +24,13 @@ if TYPE_CHECKING:
     from shapely.geometry.base import BaseGeometry
 
 Points = npt.NDArray[np.float64]
+Box = tuple[float, float, float, float]
 
 EARTH_KM = 6371.007
 """Radius of the sphere of the ellipsoid's size."""
 
 _MARGIN_PX = 46
+_LINE_PX = 13
 _STEP_DEGREES = 0.1
 _PAPER = (252, 251, 248)
 _LINES = (214, 210, 202)
@@ -58,9 +61,15 @@ def draw_footprints(found: Found, path: Path, *, size_px: int = 900) -> None:
     found : what the search found.
     path : a ``.png`` file; written at once.
     size_px : width and height of the picture.
+
+    Raises
+    ------
+    ConfigError
+        if the name ends otherwise.
     """
     from PIL import Image, ImageDraw
 
+    check_name(path)
     view = _View.of(found.area, found.footprints, size_px)
     picture = Image.new("RGB", (size_px, size_px), _PAPER)
     pen = ImageDraw.Draw(picture, "RGBA")
@@ -70,9 +79,10 @@ def draw_footprints(found: Found, path: Path, *, size_px: int = 900) -> None:
         _outline(pen, view, footprint.shape, colour, 3 if footprint.chosen else 1)
     _fill(pen, view, found.area.shape)
     _outline(pen, view, found.area.shape, _AREA, 2)
+    taken: list[Box] = []
     for footprint in found.footprints:
         if footprint.chosen:
-            _label(pen, view, footprint)
+            _label(pen, view, footprint, taken)
     _legend(pen, size_px, found)
     _scale_bar(pen, view)
     part = path.with_name(f".{path.name}.part")
@@ -80,6 +90,23 @@ def draw_footprints(found: Found, path: Path, *, size_px: int = 900) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         picture.save(part, "PNG")
         part.replace(path)
+
+
+def check_name(path: Path) -> None:
+    """Refuse a picture that is to be called anything but ``.png``.
+
+    Raises
+    ------
+    ConfigError
+        if it is.
+    """
+    if path.suffix.lower() != ".png":
+        raise ConfigError(
+            where="--picture",
+            expected="a name that ends in .png",
+            found=path.name,
+            fix="call it so; no other format is written",
+        )
 
 
 class _View:
@@ -195,19 +222,32 @@ def _round_step(wanted: float) -> float:
     return float(min((r * power for r in (*_ROUND, 10)), key=lambda s: abs(s - wanted)))
 
 
-def _label(pen: ImageDraw, view: _View, footprint: Footprint) -> None:
+def _label(pen: ImageDraw, view: _View, footprint: Footprint, taken: list[Box]) -> None:
+    """Write the label in the upper left corner, below those there already, if there is room."""
     pixels = np.array(view.px(np.vstack(list(_rings(footprint.shape)))))
     x, y = pixels[np.argmin(pixels.sum(axis=1))]
     colour = _COLOURS[True, footprint.radar]
-    at = (min(max(x + 4, 4), view.size_px - 120), min(max(y + 3, 20), view.size_px - 40))
-    pen.text(at, footprint.label, fill=colour)
+    left = min(max(x + 4, 4), view.size_px - 120)
+    top = min(max(y + 3, 20), view.size_px - 40)
+    width, height = pen.textlength(footprint.label), _LINE_PX
+    while any(_overlap((left, top, left + width, top + height), box) for box in taken):
+        top += height
+        if top > view.size_px:
+            return
+    taken.append((left, top, left + width, top + height))
+    pen.text((left, top), footprint.label, fill=colour)
+
+
+def _overlap(one: Box, other: Box) -> bool:
+    return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
 def _legend(pen: ImageDraw, size_px: int, found: Found) -> None:
     counts = dict.fromkeys(_COLOURS, 0)
     for footprint in found.footprints:
         counts[footprint.chosen, footprint.radar] += 1
-    entries = [(_AREA, f"area, {found.area.km2:,.0f} km2")]
+    km2 = found.area.km2
+    entries = [(_AREA, f"area, {km2:,.0f} km2" if km2 >= 10 else f"area, {km2:.2g} km2")]
     entries += [(_COLOURS[k], f"{n} {_NAMES[k]}") for k, n in counts.items() if n]
     x, y = size_px - 170, 8
     pen.rectangle([x - 8, y - 4, size_px - 6, y + 16 * len(entries) + 2], fill=(*_PAPER, 225))

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from skymend.core.errors import ConfigError
 from skymend.core.files import write_json, write_text
-from skymend.report.footprints import draw_footprints
+from skymend.report.footprints import check_name, draw_footprints
 from skymend.sources.area import Area
 from skymend.sources.clear import Best
 from skymend.sources.finding import Found, Wish, days, find
@@ -79,6 +79,8 @@ def search_door(
         raise ConfigError(
             where="period", expected="at least one", found="none", fix="give START/END"
         )
+    if picture is not None:
+        check_name(picture)
     opened = settings or Settings()
     wish = Wish(
         collection,

@@ -26,6 +26,7 @@ MAX_BYTES = 50 << 20
 """Largest file that is read as an area."""
 
 _WKT = re.compile(r"\s*(?:SRID=(\d+);)?\s*((?:MULTI)?POLYGON|GEOMETRYCOLLECTION)\b", re.IGNORECASE)
+_OTHER = re.compile(r"\s*(?:(?:MULTI)?(?:POINT|LINESTRING)|CIRCULARSTRING)[ ZM]*\(", re.IGNORECASE)
 _DEGREES = re.compile(r"EPSG:+(?:[\d.]*:)?4326$|CRS:?:?84$", re.IGNORECASE)
 _FORMS = "a GeoJSON, Shapefile or WKT file, or GeoJSON or WKT as text"
 _SEGMENTS = 100
@@ -146,8 +147,10 @@ def _read(what: str | Path) -> tuple[str, list[BaseGeometry]]:
     text = str(what)
     if isinstance(what, str) and text.lstrip().startswith("{"):
         return "area", _geojson(text.encode(), "area")
-    if isinstance(what, str) and _WKT.match(text):
+    if isinstance(what, str) and (_WKT.match(text) or _OTHER.match(text)):
         return "area", [_wkt(text, "area")]
+    if not text.strip():
+        raise _unreadable("area", "an empty text")
     path = _checked(Path(what))
     suffix = path.suffix.lower()
     if suffix in {".geojson", ".json"}:
@@ -165,9 +168,11 @@ def _checked(path: Path) -> Path:
         size = path.stat().st_size
     except (OSError, ValueError):
         raise _unreadable(str(path)[:120], "no such file") from None
-    if not path.is_file() or size > MAX_BYTES:
-        found = f"{size} bytes" if path.is_file() else "a folder"
-        raise _unreadable(str(path), f"{found}, more than {MAX_BYTES >> 20} MiB are refused")
+    if not path.is_file():
+        raise _unreadable(str(path), "a folder")
+    if size > MAX_BYTES:
+        found = f"{size} bytes, more than {MAX_BYTES >> 20} MiB are refused"
+        raise _unreadable(str(path), found)
     return path
 
 

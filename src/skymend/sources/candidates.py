@@ -147,6 +147,18 @@ class Pass:
         state = self.candidates[0].item.properties.get("sat:orbit_state")
         return None if state is None else str(state)
 
+    def lacking(self, polarisations: Sequence[str]) -> str | None:
+        """Say which channels not all products have; None if there is no such."""
+        for candidate in self.candidates:
+            channels = candidate.item.properties.get("sar:polarizations") or ()
+            missing = [p for p in polarisations if p not in channels]
+            if missing and not channels:
+                return "its polarisations are not stated"
+            if missing:
+                there = " and ".join(channels)
+                return f"it has no polarisation {' and '.join(missing)}, only {there}"
+        return None
+
     @cached_property
     def footprint(self) -> BaseGeometry:
         """The ground that all its products cover."""

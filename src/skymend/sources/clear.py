@@ -96,6 +96,12 @@ def stated(candidate: Candidate, area: Area) -> Cloud | None:
     return Cloud(min(max(float(share) / 100, low), high), low, high)
 
 
+def cloud_share(one: Pass, area: Area) -> float | None:
+    """Return the cloud share 0..1 of a pass inside the area as stated; None where it is not."""
+    cloud, _ = _cloud(one, area, stated)
+    return None if cloud is None else cloud.value
+
+
 def counted(source: Source, folder: Path) -> Clouds:
     """Return a function that fetches the scene classes of a product and counts inside the area.
 
@@ -228,8 +234,20 @@ def _cloud(one: Pass, area: Area, clouds: Clouds) -> tuple[Cloud | None, float]:
         within = area.coverage(candidate.footprint)
         whole += share
         covered += share * (1.0 if cloud.covered is None else min(1.0, cloud.covered / within))
-        sums += share * np.array([cloud.value, cloud.low, cloud.high])
+        sums += share * np.array(_of_part(cloud, share / within) if share else (0, 0, 0))
     return Cloud(*(float(v) for v in sums / whole)), covered
+
+
+def _of_part(cloud: Cloud, part: float) -> tuple[float, float, float]:
+    """Return value and bounds for a part 0..1 of the ground that a cloud share is known of.
+
+    All of the cloud may lie in the part, or as much of it as fits beside. What was counted is
+    taken to be spread evenly.
+    """
+    if part >= 1.0 or cloud.covered is not None:
+        return (cloud.value, cloud.low, cloud.high)
+    low, high = max(0.0, (cloud.low - (1 - part)) / part), min(1.0, cloud.high / part)
+    return (min(max(cloud.value, low), high), low, high)
 
 
 def _too_cloudy(judged: _Judged, cloud_max: float) -> str | None:

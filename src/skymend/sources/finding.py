@@ -7,7 +7,7 @@ or with the reason why not.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from skymend.core.errors import ConfigError
 from skymend.sources.area import Area
 from skymend.sources.candidates import Pass, Row, Table, best_first, gather, row_of, time_of
-from skymend.sources.clear import Best, choose, counted, stated
+from skymend.sources.clear import Best, choose, cloud_share, counted, stated
 from skymend.sources.pairing import PairingRules, pair
 from skymend.sources.protocol import Filters, Period, Source
 from skymend.sources.versions import newest
@@ -128,6 +128,20 @@ def find(
     ConfigError
         if radar is wanted for no chosen date, or the provider cannot answer.
     """
+    if wish.best is not None and not wish.collection.startswith(OPTICAL):
+        raise ConfigError(
+            where="--best",
+            expected=f"a collection with clouds ({', '.join(f'{o}...' for o in OPTICAL)})",
+            found=wish.collection,
+            fix="list it without --best; to pair radar, search optical images and name --radar",
+        )
+    if scene_classes is not None and wish.best is None:
+        raise ConfigError(
+            where="--scene-classes",
+            expected="a choice by clouds (--best)",
+            found="a plain listing",
+            fix="say --best earliest, latest or clearest",
+        )
     if radar is not None and wish.best is None:
         raise ConfigError(
             where="radar pairing",
@@ -139,7 +153,7 @@ def find(
     collected = _Collected(wish.area)
     for period in wish.periods:
         items = collected.search(source, wish.collection, period, wish.filters)
-        if wish.best is None or not wish.collection.startswith(OPTICAL):
+        if wish.best is None:
             collected.list_all(items)
             continue
         chosen = choose(
@@ -153,6 +167,8 @@ def find(
         collected.take(chosen.best, chosen.table, period)
     if radar is not None and len(collected.passes) == len(wish.periods):
         collected.pair(radar, radar_collection, rules or PairingRules(), radar_filters or Filters())
+    elif radar is not None:
+        collected.notes.append("no radar was looked for: not every period has its optical date")
     return collected.found()
 
 
@@ -181,6 +197,7 @@ class _Collected:
             start, end = (f"{moment:%Y-%m-%d}" for moment in period)
             self.notes.append(
                 f"{source.name} has no {collection} of the area between {start} and {end}"
+                + _filtered(filters)
             )
         return choice.kept
 
@@ -189,7 +206,8 @@ class _Collected:
         found, left = gather(items, self.area)
         self.rows += left
         for one in found:
-            self.rows += one.rows(self.area, "", chosen=True)
+            cloud = cloud_share(one, self.area)
+            self.rows += one.rows(self.area, "", chosen=True, cloud=cloud)
             self.items |= {c.item.id: c.item for c in one.candidates}
 
     def take(self, one: Pass | None, table: Table, period: Period) -> None:
@@ -252,6 +270,13 @@ def _footprints(
     )
 
 
+def _filtered(filters: Filters) -> str:
+    """Name the filters that were set, for a search that found nothing."""
+    named = {f.name: getattr(filters, f.name) for f in fields(filters)}
+    told = [f"{n.replace('_', ' ')} {v}" for n, v in named.items() if v not in (None, ())]
+    return f" ({', '.join(told)})" if told else ""
+
+
 def days(text: str, where: str) -> Period:
     """Read ``2020-01-01/2020-01-31`` as a period in UTC, both days included.
 
@@ -260,12 +285,12 @@ def days(text: str, where: str) -> Period:
     ConfigError
         if it is none.
     """
-    from datetime import UTC, timedelta
+    from datetime import UTC, date, time
 
     try:
         first, _, last = text.partition("/")
-        start = datetime.fromisoformat(first).replace(tzinfo=UTC)
-        end = datetime.fromisoformat(last or first).replace(tzinfo=UTC)
+        start = datetime.combine(date.fromisoformat(first), time.min, UTC)
+        return start, datetime.combine(date.fromisoformat(last or first), time.max, UTC)
     except ValueError as error:
         raise ConfigError(
             where=where,
@@ -273,4 +298,3 @@ def days(text: str, where: str) -> Period:
             found=repr(text),
             fix="write dates as YYYY-MM-DD",
         ) from error
-    return start, end + timedelta(days=1) - timedelta(microseconds=1)

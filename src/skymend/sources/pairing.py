@@ -7,7 +7,6 @@ counts is the ground that all passes see.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,9 @@ if TYPE_CHECKING:
 MOST_COMBINATIONS = 4096
 """Combinations of passes that are compared for one orbit."""
 
+MOST_NEAR = 64
+"""Passes of one orbit that are tried for one date."""
+
 Side: TypeAlias = Literal["both", "before", "after"]
 
 
@@ -38,12 +40,14 @@ class PairingRules:
     coverage_min : smallest share 0..1 of the area that the passes of all dates must see.
     side : passes ``before`` the date, ``after`` it, or ``both``.
     direction : ``ascending`` or ``descending`` only; None takes either.
+    polarisations : channels that each product of a pass must have.
     """
 
     window_days: float = 6.0
     coverage_min: float = 0.99
     side: Side = "both"
     direction: str | None = None
+    polarisations: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 < self.window_days <= 366:
@@ -65,6 +69,25 @@ class Pairing:
     passes: tuple[Pass, ...]
     coverage: float
     table: Table
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class _Partial:
+    """Passes for the first dates, and how far they are from them in all."""
+
+    ones: tuple[Pass, ...] = ()
+    days: int = 0
+    hours: float = 0.0
+    ids: tuple[str, ...] = ()
+
+    @property
+    def cost(self) -> tuple[object, ...]:
+        return (self.days, round(self.hours, 6), self.ids)
+
+    def plus(self, one: Pass, hours: float) -> _Partial:
+        """Return these and another pass, so many hours from its date."""
+        days = self.days + int(hours // 24)
+        return _Partial((*self.ones, one), days, self.hours + hours, (*self.ids, one.id))
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,6 +159,8 @@ def _refused(
     near = [d for d in dates if _within(one, d, rules)]
     if rules.direction is not None and one.direction != rules.direction:
         reasons[one.id] = f"{one.direction or 'of unknown direction'}, {rules.direction} wanted"
+    elif (lacking := one.lacking(rules.polarisations)) is not None:
+        reasons[one.id] = lacking
     elif one.relative_orbit is None and len(dates) > 1:
         reasons[one.id] = "its relative orbit is not stated"
     elif not near:
@@ -163,11 +188,11 @@ def _matches(
     found: list[_Match] = []
     for orbit in sorted({p.relative_orbit for p in passes}, key=str):
         same = [p for p in passes if p.relative_orbit == orbit]
-        near = [_nearest(same, date, len(dates), rules) for date in dates]
+        near = [_nearest(same, date, rules) for date in dates]
         for missing in (date for date, some in zip(dates, near, strict=True) if not some):
             lacking = f"orbit {orbit} has no pass within the window of {missing:%Y-%m-%d}"
             reasons.update({p.id: lacking for p in same})
-        combinations = [c for c in itertools.product(*near) if len({p.id for p in c}) == len(c)]
+        combinations = _combinations(near, dates)
         found += [_match(c, dates, area) for c in combinations]
         alone = f"orbit {orbit} has one pass only for {len(dates)} dates"
         for one in same if not combinations else ():
@@ -175,11 +200,21 @@ def _matches(
     return found
 
 
-def _nearest(passes: Sequence[Pass], date: datetime, dates: int, rules: PairingRules) -> list[Pass]:
-    """Return the passes within the window of a date: so few that all combinations are tried."""
+def _nearest(passes: Sequence[Pass], date: datetime, rules: PairingRules) -> list[Pass]:
+    """Return the passes within the window of a date, the nearest first."""
     found = [p for p in passes if _within(p, date, rules)]
-    most = max(2, int(MOST_COMBINATIONS ** (1 / dates)))
-    return sorted(found, key=lambda p: (abs(_hours(p, date)), p.id))[:most]
+    return sorted(found, key=lambda p: (abs(_hours(p, date)), p.id))[:MOST_NEAR]
+
+
+def _combinations(
+    near: Sequence[Sequence[Pass]], dates: Sequence[datetime]
+) -> list[tuple[Pass, ...]]:
+    """Return combinations of one pass for each date, none twice: the nearest in all."""
+    found: list[_Partial] = [_Partial()]
+    for passes, date in zip(near, dates, strict=True):
+        longer = [c.plus(p, abs(_hours(p, date))) for c in found for p in passes if p not in c.ones]
+        found = sorted(longer, key=lambda c: c.cost)[:MOST_COMBINATIONS]
+    return [c.ones for c in found]
 
 
 def _match(passes: tuple[Pass, ...], dates: Sequence[datetime], area: Area) -> _Match:
@@ -211,12 +246,14 @@ def _shortcoming(match: _Match, winner: _Match | None, rules: PairingRules) -> s
         share = math.floor(1000 * match.coverage) / 1000
         return f"{seen} {percent(share)} of the area, {percent(rules.coverage_min)} wanted"
     orbit = winner.passes[0].relative_orbit
+    own = orbit is None or orbit == match.passes[0].relative_orbit
+    better = "another pass" if own else f"orbit {orbit}"
     if match.days != winner.days:
-        return f"orbit {orbit} is nearer: {winner.days} days in all, here {match.days}"
+        return f"{better} is nearer: {winner.days} days in all, here {match.days}"
     if round(match.coverage, 3) != round(winner.coverage, 3):
-        return f"orbit {orbit} covers more: {percent(winner.coverage)}"
+        return f"{better} covers more: {percent(winner.coverage)}"
     minutes = 60 * (match.hours - winner.hours)
-    return f"orbit {orbit} is nearer by {minutes:.0f} minutes in all"
+    return f"{better} is nearer by {minutes:.0f} minutes in all"
 
 
 def _within(one: Pass, date: datetime, rules: PairingRules) -> bool:

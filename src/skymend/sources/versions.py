@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import ProductError
+from skymend.core.errors import ConfigError, ProductError
 from skymend.products.safe import OFFSET_BASELINE, Name, parse_baseline
 from skymend.sources.answers import malformed, time_of
 
@@ -265,13 +265,17 @@ def _time_share(own: tuple[datetime, datetime], others: list[tuple[datetime, dat
 
 
 def _ground_share(own: Any, others: list[Any]) -> float:
-    """Return the share of a footprint that others cover together, in degrees squared."""
+    """Return the share of a footprint that others cover together, by size on the ellipsoid."""
     from shapely import union_all
-    from shapely.geometry import shape
 
-    outline = shape(own)
-    together = union_all([shape(other) for other in others])
-    return float(outline.intersection(together).area / outline.area) if outline.area else 1.0
+    from skymend.sources.area import footprint_of
+    from skymend.sources.globe import size_km2
+
+    try:
+        outline, *parts = [footprint_of(geometry, "footprint") for geometry in (own, *others)]
+    except ConfigError:
+        return 1.0
+    return size_km2(outline.intersection(union_all(parts))) / size_km2(outline)
 
 
 def _dropped(worse: _Candidate, better: _Candidate) -> Dropped:
