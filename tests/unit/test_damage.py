@@ -108,7 +108,7 @@ outputs: [{reconstruct: {bands: [B04], method: linear}}]
         ("{bbox: [2, 1, 1, 3]}", "west < east"),
         ("{bbox: [1, 1, 2, 93]}", "south < north"),
         ("{tiles: [31TFJ], bounds: [2, 1, 1, 3]}", "left < right"),
-        ("{tiles: [31TFJ]}\nlast: 2022-13-45", "YAML"),
+        ("{tiles: [31TFJ]}\nlast: 2022-13-45", "unknown key 'last'"),
         ("{tiles: [31TFJ]}\nlast: \xff", "YAML in UTF-8"),
         ("[" * 5000, "YAML"),
     ],

@@ -9,13 +9,16 @@ from __future__ import annotations
 import math
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from skymend.core.errors import ConfigError
 from skymend.core.grid import Grid
 from skymend.pipelines.region_sources import OpticalSource, Source, Sources
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Bounds = tuple[float, float, float, float]
 Method = Literal["linear", "harmonic", "nearest", "regression", "network"]
@@ -50,15 +53,15 @@ class Area(_Model):
     def _check(self) -> Area:
         given = [n for n in ("bounds", "bbox", "geojson") if getattr(self, n) is not None]
         if len(given) > 1:
-            raise ValueError(f"give one of bounds, bbox and geojson, not {' and '.join(given)}")
+            raise ValueError(f"one of bounds, bbox and geojson, not {' and '.join(given)}")
         if not self.tiles and not given:
-            raise ValueError("give tiles, bbox or geojson")
+            raise ValueError("tiles, bbox or geojson")
         if self.bounds is not None and len(self.tiles) != 1:
-            raise ValueError("bounds need exactly one tile")
+            raise ValueError("exactly one tile beside bounds")
         if not _ordered(self.bounds, math.inf, math.inf):
-            raise ValueError("bounds: left < right and bottom < top")
+            raise ValueError("bounds with left < right and bottom < top")
         if not _ordered(self.bbox, 180, 90):
-            raise ValueError("bbox: west < east within 180, south < north within 90 degrees")
+            raise ValueError("a bbox with west < east within 180, south < north within 90 degrees")
         return self
 
 
@@ -71,7 +74,7 @@ class Period(_Model):
     @model_validator(mode="after")
     def _check(self) -> Period:
         if self.end < self.start:
-            raise ValueError(f"end {self.end} lies before start {self.start}")
+            raise ValueError("an end that is not before the start")
         return self
 
     @property
@@ -124,9 +127,9 @@ class Reconstruct(_Model):
     @model_validator(mode="after")
     def _check(self) -> Reconstruct:
         if self.reach_days < self.window_days:
-            raise ValueError("reach_days must be at least window_days")
+            raise ValueError("reach_days of at least window_days")
         if self.model is not None and self.method != "network":
-            raise ValueError("model goes with method: network")
+            raise ValueError("method: network beside a model")
         return self
 
 
@@ -170,7 +173,7 @@ class Training(_Model):
     @model_validator(mode="after")
     def _check(self) -> Training:
         if self.valid_share + self.test_share >= 1:
-            raise ValueError("valid_share and test_share must leave something to train on")
+            raise ValueError("valid_share and test_share that leave something to train on")
         return self
 
 
@@ -183,7 +186,7 @@ class Output(_Model):
     @model_validator(mode="after")
     def _check(self) -> Output:
         if (self.reconstruct is None) == (self.evaluate is None):
-            raise ValueError("each output has one key: reconstruct or evaluate")
+            raise ValueError("one key in each output: reconstruct or evaluate")
         return self
 
 
@@ -216,7 +219,7 @@ class Region(_Model):
             self.evaluate is not None and "network" in self.evaluate.methods
         )
         if wants_network and self.training is None and self.reconstruct.model is None:
-            raise ValueError("method network needs reconstruct.model or a training block")
+            raise ValueError("reconstruct.model or a training block for the method network")
         return self
 
 
@@ -231,13 +234,13 @@ def load_region(path: Path) -> Region:
     import yaml
 
     try:
-        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+        document = yaml.load(path.read_text(encoding="utf-8"), Loader=_loader())
     except OSError as error:
         found = "no such file" if isinstance(error, FileNotFoundError) else str(error)
         raise ConfigError(
             where=path, expected="a region file", found=found, fix="check the path"
         ) from error
-    # PyYAML lets through what int and datetime say of numbers and days that cannot be.
+    # PyYAML lets through what int says of numbers that cannot be.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise ConfigError(
             where=path,
@@ -246,6 +249,17 @@ def load_region(path: Path) -> Region:
             fix="mend the line named",
         ) from error
     return parse_region(document, path.parent, where=str(path))
+
+
+def _loader() -> Any:
+    """Return the safe loader without days, so that pydantic names the field of a wrong one."""
+    import yaml
+
+    resolvers = {
+        letter: [one for one in known if one[0] != "tag:yaml.org,2002:timestamp"]
+        for letter, known in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
+    return type("DaysAsText", (yaml.SafeLoader,), {"yaml_implicit_resolvers": resolvers})
 
 
 def parse_region(document: Any, base: Path, *, where: str = "region") -> Region:
@@ -260,13 +274,34 @@ def parse_region(document: Any, base: Path, *, where: str = "region") -> Region:
 def _region_error(where: str, error: ValidationError) -> ConfigError:
     first = error.errors()[0]
     field = ".".join(str(part) for part in first["loc"]) or "region"
-    unknown = first["type"] == "extra_forbidden"
     return ConfigError(
         where=f"{where}, {field}",
-        expected="a known key" if unknown else first["msg"].removeprefix("Value error, "),
-        found=f"the unknown key {first['loc'][-1]!r}" if unknown else repr(first["input"])[:120],
+        expected=_wanted(first),
+        found=_told(first),
         fix="see config/region.schema.json for the keys and their units",
     )
+
+
+def _wanted(fault: ErrorDetails) -> str:
+    """Return what pydantic expected, as the end of "expected ..."."""
+    known = {
+        "extra_forbidden": "a known key",
+        "missing": "a value",
+        "model_type": "keys with values",
+        "too_short": "at least {min_length} of them",
+        "too_long": "at most {max_length} of them",
+    }
+    if fault["type"] in known:
+        return known[fault["type"]].format_map(fault.get("ctx", {}))
+    return fault["msg"].removeprefix("Value error, ").removeprefix("Input should be ")
+
+
+def _told(fault: ErrorDetails) -> str:
+    if fault["type"] == "extra_forbidden":
+        return f"the unknown key {fault['loc'][-1]!r}"
+    if fault["type"] == "missing" or fault["input"] is None:
+        return "none"
+    return repr(fault["input"])[:120]
 
 
 def resolve_paths(region: Region, base: Path) -> Region:

@@ -45,9 +45,9 @@ class Source(BaseModel):
     @model_validator(mode="after")
     def _check(self) -> Source:
         if self.is_local and self.path is None:
-            raise ValueError(f"provider {self.provider} needs a path")
+            raise ValueError(f"a path for provider {self.provider}")
         if not self.is_local and self.path is not None:
-            raise ValueError(f"provider {self.provider} is a catalogue and takes no path")
+            raise ValueError(f"no path, because provider {self.provider} is a catalogue")
         return self
 
     @property
