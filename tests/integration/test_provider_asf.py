@@ -116,6 +116,8 @@ def test_no_login_names_the_places(tmp_path):
         ("startTime", "then", r"field 'properties.datetime', found 'then'"),
         ("pathNumber", "one", r"a whole number in field 'features.0.properties.pathNumber'"),
         ("url", None, r"a text in field 'features.0.properties.url'"),
+        ("md5sum", "d41d8", r"an MD5 in field 'features.0.properties.md5sum', found 'd41d8'"),
+        ("url", "http://h:99999999/x", "an address in field 'href', found 'http://h:99999999/x'"),
     ],
 )
 def test_malformed_scenes_name_the_field(tmp_path, name, value, sentence):

@@ -123,6 +123,10 @@ def test_a_refused_or_absent_key_is_named(tmp_path):
             r"properties.start_datetime'",
         ),
         (lambda i: i.update(assets={}), r"an asset with role 'data' in field 'assets'"),
+        (
+            lambda i: [a.update(description="Checksum MD5: zz") for a in i["assets"].values()],
+            r"an MD5 in field 'assets\..*\.description', found 'zz'",
+        ),
         (lambda i: i.update(geometry=None), r"an object in field 'features.0.geometry'"),
     ],
 )

@@ -120,6 +120,11 @@ def test_unknown_collections_are_refused(tmp_path):
         ("title", None, r"a text in field 'features.0.properties.title'"),
         ("startDate", "soon", r"field 'properties.datetime', found 'soon'"),
         ("cloudCover", "many", r"a number in field 'features.0.properties.cloudCover'"),
+        (
+            "services",
+            {"download": {"url": "http://h/x", "checksum": "md5=zz"}},
+            r"an MD5 in field 'features.0.properties.services.download.checksum', found 'zz'",
+        ),
         ("services", {}, r"a text in field 'features.0.properties.services.download.url'"),
     ],
 )

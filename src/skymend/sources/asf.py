@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from skymend.core.errors import AccessError
 from skymend.sources import aws, naming
 from skymend.sources.answers import field, malformed
-from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
+from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, md5_of, multihash
 from skymend.sources.json_client import JsonClient
 from skymend.sources.outlines import places, touching
 from skymend.sources.protocol import (
@@ -211,8 +211,6 @@ def _scene(answer: dict[str, Any], number: int, collection: str, url: str) -> py
 
 
 def _archive(answer: dict[str, Any], place: str, url: str) -> dict[str, Any]:
-    from skymend.sources.transfer import Digest
-
     asset: dict[str, Any] = {
         "href": field(answer, f"{place}.url", str, url),
         "type": "application/zip",
@@ -223,7 +221,7 @@ def _archive(answer: dict[str, Any], place: str, url: str) -> dict[str, Any]:
     if size > 0:
         asset["file:size"] = size
     md5 = field(answer, f"{place}.md5sum", str, url, default="")
-    return {**asset, "file:checksum": multihash(Digest("md5", md5))} if md5 else asset
+    return {**asset, "file:checksum": md5_of(md5, url, f"{place}.md5sum")} if md5 else asset
 
 
 def _orbit(found: aws.Object, collection: str, period: Period | None) -> pystac.Item | None:

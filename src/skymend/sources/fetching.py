@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from skymend.core.errors import AnswerError, ConfigError, ProductError
 from skymend.core.files import write_json
 from skymend.products.stac_item import asset_name
+from skymend.sources.answers import malformed
 from skymend.sources.naming import PRODUCT
 from skymend.sources.protocol import Settings, digests_of, size_of
 
@@ -312,6 +313,22 @@ def plain(item: pystac.Item) -> dict[str, Any]:
         json.dumps(item.to_dict(include_self_link=False, transform_hrefs=False))
     )
     return document
+
+
+def md5_of(text: str, where: str, path: str) -> str:
+    """Write an MD5 that an answer states as ``file:checksum``.
+
+    Raises
+    ------
+    AnswerError
+        naming the field, if it is none.
+    """
+    from skymend.sources.transfer import Digest
+
+    try:
+        return multihash(Digest("md5", text))
+    except ProductError as error:
+        raise malformed(where, f"an MD5 in field {path!r}", error.found) from None
 
 
 def multihash(digest: Digest) -> str:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.sources import naming
 from skymend.sources.answers import field, malformed
-from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, multihash
+from skymend.sources.fetching import Door, HeaderSigner, fetch_assets, ledger_of, md5_of
 from skymend.sources.json_client import JsonClient
 from skymend.sources.paging import numbered
 from skymend.sources.protocol import (
@@ -153,8 +153,6 @@ def _body(
 
 def _archive(assets: Mapping[str, Any], title: str, url: str) -> dict[str, Any]:
     """Return the product's archive among the assets, with what its description states."""
-    from skymend.sources.transfer import Digest
-
     for key in sorted(assets):
         entry = assets[key]
         place = f"{url}, item {title}"
@@ -172,6 +170,7 @@ def _archive(assets: Mapping[str, Any], title: str, url: str) -> dict[str, Any]:
         if size.isdigit():
             asset["file:size"] = int(size)
         if "Checksum MD5" in stated:
-            asset["file:checksum"] = multihash(Digest("md5", stated["Checksum MD5"]))
+            path = f"assets.{key}.description"
+            asset["file:checksum"] = md5_of(stated["Checksum MD5"], place, path)
         return asset
     raise malformed(url, f"an asset with role 'data' in field 'assets' of {title}", "none")

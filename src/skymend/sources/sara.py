@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from skymend.sources import naming
 from skymend.sources.answers import field
-from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, multihash
+from skymend.sources.fetching import BasicSigner, Door, fetch_assets, ledger_of, md5_of
 from skymend.sources.json_client import JsonClient
 from skymend.sources.outlines import places, touching
 from skymend.sources.paging import numbered
@@ -150,8 +150,6 @@ def _integer(answer: dict[str, Any], number: int, name: str, url: str) -> int | 
 
 
 def _asset(answer: dict[str, Any], number: int, title: str, url: str) -> dict[str, Any]:
-    from skymend.sources.transfer import Digest
-
     path = f"features.{number}.properties.services.download"
     asset: dict[str, Any] = {
         "href": field(answer, f"{path}.url", str, url),
@@ -165,6 +163,6 @@ def _asset(answer: dict[str, Any], number: int, title: str, url: str) -> dict[st
     checksum = field(answer, f"{path}.checksum", str, url, default="")
     if checksum:
         value = checksum.lower().removeprefix("md5").lstrip(":=")
-        asset["file:checksum"] = multihash(Digest("md5", value))
+        asset["file:checksum"] = md5_of(value, url, f"{path}.checksum")
     mode = field(answer, f"features.{number}.properties.storage.mode", str, url, default="disk")
     return asset if mode.lower() in _ONLINE else {**asset, "storage:tier": "offline"}
