@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 from skymend.core.errors import ConfigError, ProductError
+from skymend.core.grid import Grid
 from skymend.products import open_optical
 from skymend.products.band_folder import open_product as open_folder
+from skymend.products.safe_angles import read_footprint
 from skymend.products.safe_l1c import METADATA, open_product, refusal
 from skymend.products.toa import ToaOptical, open_toa
 from skymend.simulate.cloud_scene import cloud_scene
@@ -112,6 +114,24 @@ def test_without_footprints_detectors_are_averaged(scene, folders, tmp_path):
 def test_the_footprint_that_angles_need_is_among_the_files(folders, baseline, suffix):
     files = open_product(folders[baseline]).files(("B02",))
     assert [f.name for f in files[1:]] == [METADATA, "MTD_TL.xml", f"MSK_DETFOO_B8A.{suffix}"]
+
+
+def test_a_hole_in_a_footprint_belongs_to_no_detector(tmp_path):
+    rings = ("0 0 0 0 60 0 60 60 0 60 0 0 0 0 0", "20 20 0 20 40 0 40 40 0 40 20 0 20 20 0")
+    places = "".join(
+        f"<gml:{kind}><gml:LinearRing><gml:posList>{ring}</gml:posList></gml:LinearRing></gml:{kind}>"
+        for kind, ring in zip(("exterior", "interior"), rings, strict=True)
+    )
+    (tmp_path / "MSK_DETFOO_B8A.gml").write_text(
+        '<eop:Mask xmlns:eop="http://www.opengis.net/eop/2.0" '
+        'xmlns:gml="http://www.opengis.net/gml/3.2"><eop:maskMembers>'
+        '<eop:MaskFeature gml:id="detector_footprint-B8A-07-0"><eop:extentOf>'
+        f"<gml:Polygon>{places}</gml:Polygon>"
+        "</eop:extentOf></eop:MaskFeature></eop:maskMembers></eop:Mask>"
+    )
+    grid = Grid("EPSG:32631", (20.0, 0.0, 0.0, 0.0, -20.0, 60.0), (3, 3))
+    found = read_footprint(tmp_path, "B8A", grid)
+    assert found.tolist() == [[7, 7, 7], [7, 0, 7], [7, 7, 7]]
 
 
 def test_sun_angles_come_from_the_grid(scene, folders):

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 Nodes = npt.NDArray[Any]
 
 _FOOTPRINT = re.compile(r"detector_footprint-B\d[0-9A]-(\d{2})-\d+")
+_GML = "{http://www.opengis.net/gml/3.2}"
 _MAX_NODES = 1000
 _MAX_PIXELS = 20_000
 """Rows or columns at 10 m; a tile has 10,980."""
@@ -182,13 +183,22 @@ def _polygons(path: Path) -> Iterator[tuple[dict[str, object], int]]:
     for feature in parse_metadata(path).iter("{http://www.opengis.net/eop/2.0}MaskFeature"):
         identity = next((v for k, v in feature.attrib.items() if k.endswith("}id")), "")
         match = _FOOTPRINT.fullmatch(identity)
-        for ring in feature.iter("{http://www.opengis.net/gml/3.2}posList"):
-            size = {"2": 2, "3": 3}.get(ring.attrib.get("srsDimension", "3"), 0)
-            values = _numbers(path, ring.text)
-            if match is None or not size or values.size % size or values.size < 4 * size:
+        for polygon in feature.iter(f"{_GML}Polygon"):
+            rings = [_ring(path, ring) for ring in polygon.iter(f"{_GML}posList")]
+            if match is None or not rings or None in rings:
                 raise lacking(path, "footprints of numbered detectors", [repr(identity[:60])])
-            corners = values.reshape(-1, size)[:, :2].tolist()
-            yield {"type": "Polygon", "coordinates": [corners]}, int(match.group(1))
+            # The outer ring comes first, holes after it.
+            yield {"type": "Polygon", "coordinates": rings}, int(match.group(1))
+
+
+def _ring(path: Path, ring: Element) -> list[list[float]] | None:
+    """Return the corners of a ring, None if it has too few or numbers are left over."""
+    size = {"2": 2, "3": 3}.get(ring.attrib.get("srsDimension", "3"), 0)
+    values = _numbers(path, ring.text)
+    if not size or values.size % size or values.size < 4 * size:
+        return None
+    corners: list[list[float]] = values.reshape(-1, size)[:, :2].tolist()
+    return corners
 
 
 def _read_grid(path: Path, root: Element) -> Grid:
