@@ -55,7 +55,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     """
     import pystac
 
-    from skymend.sources.downloads import logged
+    from skymend.sources.downloads import fetch_item, logged
     from skymend.sources.protocol import Settings
     from skymend.sources.registry import open_source
 
@@ -71,7 +71,7 @@ def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     else:
         item = pystac.Item.from_dict(order["item"], preserve_dict=True)
         source = open_source(order["provider"], settings)
-        receipts = source.fetch(item, params.assets, folder, logged(context.log))
+        receipts = fetch_item(source, item, params.assets, folder, logged(context.log))
         notice = str(item.properties.get("skymend:derived_notice", ""))
         _unpack(folder, kind)
     folder.rename(out / Outputs().product.rstrip("/"))
