@@ -191,9 +191,16 @@ def positions(grid: Grid, heights: np.ndarray):
     return to_earth_fixed(longitude, latitude, up), ellipsoid_normal(longitude, latitude)
 
 
-def integrate_facets(safe: Path, grid: Grid, heights: np.ndarray, margin: int = 2) -> Facets:
+def integrate_facets(
+    safe: Path,
+    grid: Grid,
+    heights: np.ndarray,
+    margin: int = 2,
+    *,
+    residual_bistatic: bool = True,
+) -> Facets:
     """Integrate triangles between the nodes of a fine grid; no occlusion."""
-    image, track = image_and_track(safe)
+    image, track = image_and_track(safe, residual_bistatic=residual_bistatic)
     points, _ = positions(grid, heights)
     seconds, slant, satellite = zero_doppler(points, track)
     line, sample = image.line(seconds, slant), image.sample(seconds, slant)
