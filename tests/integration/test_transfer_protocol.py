@@ -9,8 +9,9 @@ from email.utils import format_datetime
 import pytest
 
 from skymend.core.errors import AccessError, ProductError, RetryableError, SkipJob
-from skymend.sources.transfer import Ledger, QuarantinedError, TransferOptions, download
+from skymend.sources.transfer import Ledger, QuarantinedError, Remote, TransferOptions, download
 from tests.servers.faults import Case
+from tests.servers.routes import Response, serve
 from tests.transfer_case import FAST, MIB, Tokens, log, md5, parts, remote, shop
 
 OLD = format_datetime(datetime.now(UTC) - timedelta(days=9), usegmt=True)
@@ -198,3 +199,15 @@ def test_progress_has_rate_and_time_left(url, tmp_path):
     download(remote(url, "bytes", size=300_000), tmp_path, options=options, progress=moments.append)
     assert moments[-1].done == moments[-1].total == 300_000
     assert any(m.rate > 0 and m.eta_s is not None for m in moments)
+
+
+def test_a_server_that_only_knows_ranges_without_total_is_given_up(tmp_path):
+    """Asked for the whole it sends a range again; that must not go on until the wall."""
+    odd = Response(b"content", 206, {"Content-Range": "bytes 0-6/*"})
+    with serve({"GET /odd": lambda _: odd}) as server:
+        began = time.monotonic()
+        with pytest.raises(RetryableError, match="cannot be told apart"):
+            download(Remote(f"{server.url}/odd", "p", "odd"), tmp_path, options=FAST)
+        assert time.monotonic() - began < 5
+        assert server.count("/odd") < 10
+    assert not (tmp_path / "odd").exists()

@@ -119,8 +119,8 @@ class Fetcher:
         complete = version.total is not None and version.total <= errand.end
         loose = version.validator is None and not self._verifiable and not complete
         if loose or version.total is None or answers.encoded(response.headers):
-            session.whole = True
-            raise Restart("ranges of this server cannot be told apart", counts=False)
+            again, session.whole = session.whole, True
+            raise Restart("ranges of this server cannot be told apart", counts=again)
         self.server_digests = answers.digests(response.headers)
         head = self._head(session, response)
         _expect(session, version.total)
