@@ -231,23 +231,26 @@ sources:
   dem: {{provider: dem, path: dem}}
 outputs:
   - reconstruct: {{method: regression}}
-  - evaluate: {{methods: [linear, regression], widen_days: [0]}}
+"""
+
+EVALUATION = """\
+  - evaluate: {methods: [linear, regression], widen_days: [0]}
 """
 
 
-@pytest.fixture(scope="module")
-def region(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def make_region(folder: Path, days: int, more: str = "") -> Path:
+    """Simulate a season and write the region that asks for it."""
     from skymend import simulate
 
-    folder = tmp_path_factory.mktemp("contained")
-    scenario = simulate.tiny(days=20)
+    scenario = simulate.tiny(days=days)
     simulate.write(folder, scenario, formats=("theia", "s1tiling", "dem"))
     readable_by_all(folder)
     grid = scenario.grid
     path = folder / "region.yaml"
     end = scenario.optical_dates()[-1]
     bounds = ", ".join(map(str, grid.bounds))
-    path.write_text(REGION.format(tile=scenario.tile, bounds=bounds, start=scenario.start, end=end))
+    text = REGION.format(tile=scenario.tile, bounds=bounds, start=scenario.start, end=end)
+    path.write_text(text + more)
     return path
 
 
@@ -279,7 +282,8 @@ def rasters(store: Path) -> dict[str, str]:
     return found
 
 
-def test_a_run_in_containers_gives_the_rasters_of_a_plain_run(region: Path, tmp_path: Path) -> None:
+def test_a_run_in_containers_gives_the_rasters_of_a_plain_run(tmp_path: Path) -> None:
+    region = make_region(tmp_path, days=20, more=EVALUATION)
     plain, contained = tmp_path / "store-a", tmp_path / "store-c"
 
     counts = skymend_run(region, plain)
@@ -297,8 +301,9 @@ BUCKET = "skymend-contained"
 
 
 def test_a_run_in_containers_into_a_bucket_gives_the_rasters_of_a_plain_run(
-    region: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    region = make_region(tmp_path, days=8)
     plain = tmp_path / "store-a"
     counts = skymend_run(region, plain)
     monkeypatch.setenv("SKYMEND_CACHE", str(tmp_path / "cache"))
