@@ -10,7 +10,7 @@ from skymend.clouds.fmask.cirrus import normalise_cirrus
 from skymend.clouds.fmask.engine import Options, run_fmask
 from skymend.clouds.fmask.fill import LEVELS, fill
 from skymend.clouds.fmask.geometry import drift, mean_angles
-from skymend.clouds.fmask.parallax import displacement_index
+from skymend.clouds.fmask.parallax import coarsened, displacement_index, index_around
 from skymend.clouds.fmask.potential import CLOUD_LIKE, VALID, WATER
 from skymend.clouds.fmask.probability import land_threshold, weights_of
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, absent, to_celsius, to_short
@@ -199,6 +199,27 @@ def test_what_shifts_between_bands_has_a_negative_index():
     # Ground stands still; B07 differs from B8A more than B08 does.
     tone = rng.uniform(0.9, 1.0, ground.shape).astype(np.float32)
     assert index(ground * (0.5 + tone / 2), ground * tone, ground) > 0.0
+
+
+def test_finer_pixels_are_averaged_before_the_parallax_test():
+    """B08 has detail at 10 m that B07 and B8A have not: ground must not seem to move."""
+    rng = np.random.default_rng(4)
+    fine = rng.uniform(0.2, 0.4, (120, 80))
+    coarse = fine.reshape(60, 2, 40, 2).mean((1, 3)).repeat(2, 0).repeat(2, 1)
+    tone = rng.uniform(0.9, 1.0, (60, 40)).repeat(2, 0).repeat(2, 1)
+    grid = Grid(GRID.crs, (10.0, 0.0, 6e5, 0.0, -10.0, 4.9e6), fine.shape)
+    flat = [to_short(np.full(fine.shape, v, np.float32)) for v in PLANT]
+    bands = Bands(*flat, absent(), absent())._replace(nir=to_short(coarse.astype(np.float32)))
+    made = Scene(
+        bands, grid, "sentinel-2", Angles(40.0, 150.0), Angles(0.0, 0.0),
+        red_edge=to_short((coarse * tone).astype(np.float32)),
+        nir_wide=to_short(fine.astype(np.float32)),
+    )  # fmt: skip
+    index = index_around(made, np.ones(fine.shape, bool), 1)
+    assert index.shape == fine.shape
+    assert np.median(index) > 0
+    odd = coarsened(np.array([[1, 3, 5], [5, 7, NODATA], [9, 11, 4]], np.int16), 2)
+    np.testing.assert_array_equal(odd, [[4, NODATA], [10, 4]])
 
 
 def test_a_wall_shades_the_ground_behind_it():
