@@ -5,6 +5,9 @@ BIN := .venv/bin
 # One thread per test process; steps set their own threads from the task's cpus.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest
 TEST_WORKERS ?= 2
+# One module, one worker. In order, so that the whole runs of tests/e2e begin first: they last
+# longest, but have few tests, for which pytest-xdist would leave them to the end.
+PARALLEL := -n $(TEST_WORKERS) --dist loadscope --no-loadscope-reorder
 CHAOS_KILLS ?= 30
 FUZZ_MINUTES ?= 10
 
@@ -23,7 +26,7 @@ demo: install ## simulate a season, train, reconstruct, evaluate, report
 test: install ## unit, integration and end-to-end tests, three chaos kills among them
 	@scripts/need chromium || echo "the page test is skipped without Chromium"
 	@scripts/need curl proj-data otb-bin || echo "tests against curl, OTB and the geoid are skipped"
-	$(PYTEST) -n $(TEST_WORKERS) --dist loadscope
+	$(PYTEST) $(PARALLEL)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills 3
 
 lint: install ## ruff (rules and format), reference up to date, hadolint
@@ -43,10 +46,10 @@ imports: install ## who may know whom (architecture, section 3)
 	$(BIN)/lint-imports --no-cache
 
 real: install ## runs on real imagery, where it lies beside the checkout (SKYMEND_SHARED)
-	$(PYTEST) -m real
+	$(PYTEST) $(PARALLEL) -m real
 
 slow: install ## suites of minutes: Prefect server and worker, both model backends
-	$(PYTEST) -m "slow and not real and not container"
+	$(PYTEST) $(PARALLEL) -m "slow and not real and not container"
 
 chaos: install ## kill runs at random moments, CHAOS_KILLS times (30)
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills $(CHAOS_KILLS)

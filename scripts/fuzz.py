@@ -37,7 +37,7 @@ from tests.fuzzing.every import TARGETS  # noqa: E402
 from tests.mutation import distort, mutate  # noqa: E402
 
 LONGEST_SENTENCE = 1000
-SHOWN = 3
+SHOWN: set[tuple[str, str]] = set()
 
 
 @dataclass
@@ -68,15 +68,19 @@ class Subject:
         except SkymendError as error:
             if str(error).isprintable() and len(str(error)) <= LONGEST_SENTENCE:
                 return "refused"
-            self._show(f"not one sentence: {str(error)[:300]!r}")
+            self._show(f"not one sentence: {str(error)[:300]!r}", error.where)
             return "defect"
-        except Exception:
-            self._show("".join(traceback.format_exc(limit=-5)))
+        except Exception as error:
+            frames = traceback.extract_tb(error.__traceback__)
+            place = next((f for f in reversed(frames) if "/src/skymend/" in f.filename), frames[-1])
+            self._show(traceback.format_exc(limit=-5), f"{type(error)} {place}")
             return "defect"
         return "read"
 
-    def _show(self, found: str) -> None:
-        if self.outcomes["defect"] < SHOWN:
+    def _show(self, found: str, place: object) -> None:
+        """Print a defect; those of one place are one defect."""
+        if (self.kind, str(place)) not in SHOWN:
+            SHOWN.add((self.kind, str(place)))
             print(f"{self.kind}: {self.name}, --seed {self.seed}: {found}", flush=True)
 
 
