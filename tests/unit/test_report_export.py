@@ -75,7 +75,7 @@ def test_a_date_becomes_netcdf(store, tmp_path):
 
 
 def test_wrong_wishes_are_refused(store, tmp_path):
-    with pytest.raises(StoreError, match="reconstruction of 20200101"):
+    with pytest.raises(StoreError, match="20200101, found 20180601, 20180606; choose"):
         export_date(store, "20200101", tmp_path / "d.nc")
     with pytest.raises(ConfigError, match=r"ends in \.tif or \.nc"):
         export_date(store, "20180601", tmp_path / "d.png")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+from datetime import UTC, datetime
 from html.parser import HTMLParser
 
 import numpy as np
@@ -218,3 +219,11 @@ def test_step_is_skipped_when_nothing_was_reconstructed(tmp_path):
     context = Context(cpus=1, work=tmp_path, final=tmp_path)
     with pytest.raises(SkipJob, match="nothing to report"):
         run(Inputs(reconstructions=(gone,)), Params(), tmp_path, context)
+
+
+@pytest.mark.parametrize("days", [10, 45, 200, 900])
+def test_dates_below_a_chart_lie_on_its_axis(days):
+    start = datetime(2018, 6, 1, 10, 50, tzinfo=UTC).timestamp()
+    ticks = charts.TimeAxis(start, start + days * 86400).ticks()
+    assert len(ticks) >= 2
+    assert all(charts.LEFT <= x <= charts.WIDTH - charts.RIGHT for x, _ in ticks)

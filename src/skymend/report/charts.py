@@ -46,10 +46,11 @@ class TimeAxis:
         return min(max(per_day * days * 0.62, 2.0), 26.0)
 
     def ticks(self) -> list[tuple[float, str]]:
-        """Return (x, label) of some 5 to 10 round dates."""
+        """Return (x, label) of some 5 to 10 round dates on the axis."""
         first = datetime.fromtimestamp(self.start, UTC).date()
         last = datetime.fromtimestamp(self.stop, UTC).date()
-        return [(self.x(_midnight(d)), text) for d, text in _round_dates(first, last)]
+        round_dates = [(_midnight(day), text) for day, text in _round_dates(first, last)]
+        return [(self.x(time), text) for time, text in round_dates if self.has(time)]
 
 
 def shares_chart(series: Series) -> str:

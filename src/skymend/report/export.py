@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +95,7 @@ def _records(store: Store, tile: str | None) -> Iterator[Record]:
 def _record(store: Store, date: str, tile: str | None) -> Record:
     found = [r for r in _records(store, tile) if r.tags["date"] == date]
     if not found:
-        raise _nothing(store, date)
+        raise _nothing(store, date, sorted({r.tags["date"] for r in _records(store, tile)}))
     tiles = sorted({r.tags["tile"] for r in found})
     if len(tiles) > 1:
         raise ConfigError(
@@ -104,12 +104,14 @@ def _record(store: Store, date: str, tile: str | None) -> Record:
     return max(found, key=lambda r: (r.started, r.key))
 
 
-def _nothing(store: Store, date: str = "a date") -> StoreError:
+def _nothing(store: Store, date: str = "a date", dates: Sequence[str] = ()) -> StoreError:
     return StoreError(
         where=store.uri,
         expected=f"a reconstruction of {date}",
-        found="none",
-        fix="run a region with an output `reconstruct` into this store",
+        found=", ".join(dates) or "none",
+        fix="choose one of these dates"
+        if dates
+        else "run a region with an output `reconstruct` into this store",
     )
 
 

@@ -40,7 +40,7 @@ class Outputs(StepOutputs):
     picture: str | None = "before-after.jpg"
 
 
-@step("report", version=1, inputs=Inputs, params=Params, outputs=Outputs)
+@step("report", version=2, inputs=Inputs, params=Params, outputs=Outputs)
 def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     """Write the report: one HTML page with scores, time-lines and a slider per date."""
     if all(made.absent is not None for made in inputs.reconstructions):
