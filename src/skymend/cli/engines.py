@@ -110,7 +110,15 @@ def mask(
 ) -> None:
     """Label clouds, shadows, snow and water of one product."""
     from skymend.clouds.door import mask_product, write_mask
+    from skymend.core.errors import ConfigError
 
+    if output.suffix.lower() not in {".tif", ".tiff"}:
+        raise ConfigError(
+            where="--output",
+            expected="a name that ends in .tif",
+            found=output.name,
+            fix="call it so; no other format is written",
+        )
     angles = None if sun is None else numbers(sun, "--sun", "ZENITH,AZIMUTH")
     found = mask_product(
         product,

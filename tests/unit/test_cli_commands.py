@@ -1,4 +1,4 @@
-"""``skymend simulate`` and ``skymend init`` as a user calls them."""
+"""``skymend simulate``, ``init`` and ``mask`` as a user calls them."""
 
 from __future__ import annotations
 
@@ -45,3 +45,8 @@ def test_init_says_what_it_does_and_keeps_edited_files(tmp_path):
     again = called("init", tmp_path / "work")
     assert "all files are there already and were kept" in again
     assert region.read_text() == "name: mine\n"
+
+
+def test_a_mask_is_a_geotiff_by_name_too(tmp_path):
+    with pytest.raises(ConfigError, match=r"ends in \.tif, found mask\.png"):
+        called("mask", tmp_path / "product", "--output", tmp_path / "mask.png")
