@@ -166,6 +166,57 @@ def test_malformed_answers_name_the_field(tmp_path, case):
         searched(tmp_path, lambda _: Response(body))
 
 
+LANDING = [
+    ({"links": [1]}, "a text in field 'links.0.rel'"),
+    ({"links": [{"rel": "search", "href": 5}]}, "a text in field 'links.0.href', found 5"),
+    ({"id": 5}, "a text in field 'id', found 5"),
+    ({"type": "Item"}, "'Catalog' in field 'type', found 'Item'"),
+    ({"conformsTo": 5}, "a list in field 'conformsTo'"),
+    ({"conformsTo": [5]}, r"a text in field 'conformsTo\.0'"),
+    ({"stac_extensions": 5}, "a list in field 'stac_extensions'"),
+]
+
+
+@pytest.mark.parametrize(("change", "sentence"), LANDING)
+def test_a_malformed_landing_page_names_the_field(tmp_path, change, sentence):
+    built = HandBuilt([])
+    with serve({"GET /stac": lambda r: _changed(built.landing(r), change)}) as server:
+        built.loopback = server
+        own = StacApi(settings(tmp_path, {"stac-api": f"{server.url}/stac"}))
+        with pytest.raises(AnswerError, match=sentence):
+            own.search("anything", AREA, SPRING, Filters())
+
+
+@pytest.mark.parametrize("conforms", [None, [], ["https://api.stacspec.org/v1.0.0/core"]])
+def test_a_catalogue_without_search_is_told(tmp_path, conforms):
+    built = HandBuilt([])
+    change = {"conformsTo": conforms}
+    with serve({"GET /stac": lambda r: _changed(built.landing(r), change)}) as server:
+        built.loopback = server
+        own = StacApi(settings(tmp_path, {"stac-api": f"{server.url}/stac"}))
+        with pytest.raises(ConfigError, match="a STAC API with item search"):
+            own.search("anything", AREA, SPRING, Filters())
+
+
+def _changed(response: Response, change: dict) -> Response:
+    return Response({**response.body, **change})
+
+
+@pytest.mark.parametrize(
+    ("link", "sentence"),
+    [
+        (1, r"a text in field 'links\.0\.rel'"),
+        ({"rel": "next"}, r"a text in field 'links\.0\.href'"),
+        ({"rel": "next", "href": "x", "method": 5}, r"a text in field 'links\.0\.method'"),
+        ({"rel": "next", "href": "x", "body": [1]}, r"an object in field 'links\.0\.body'"),
+    ],
+)
+def test_malformed_links_name_the_field(tmp_path, link, sentence):
+    page = {"features": [_item(1, 1, 0.0)], "links": [link]}
+    with pytest.raises(AnswerError, match=sentence):
+        searched(tmp_path, lambda _: Response(page))
+
+
 def test_an_html_page_with_status_200_is_no_answer(tmp_path):
     page = Response(b"<html>maintenance</html>", 200, {"Content-Type": "text/html"})
     with pytest.raises(AnswerError, match="a JSON object"):

@@ -9,7 +9,7 @@ import re
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -117,7 +117,8 @@ def serve(routes: Mapping[str, Handler], tls: ssl.SSLContext | None = None) -> I
             self.end_headers()
             if self.command == "HEAD":
                 return
-            self.wfile.write(body[: response.cut_after])
+            with suppress(BrokenPipeError, ConnectionResetError):  # who asked may be gone
+                self.wfile.write(body[: response.cut_after])
             if response.cut_after is not None and response.cut_after < len(body):
                 self.close_connection = True
 

@@ -179,8 +179,8 @@ class StacApi:
             if address.endswith("/search"):
                 answers.field(document, "features", list, self._where())
             if address.rstrip("/") == self._url():
-                answers.field(document, "stac_version", str, self._where())
-                answers.field(document, "links", list, self._where())
+                _check_landing(document, self._where())
+            _check_links(document, self._where())
             return document
 
         return read_strictly
@@ -203,6 +203,31 @@ class StacApi:
         return _Errors(self.name, self._url())
 
 
+def _check_landing(document: dict[str, Any], where: str) -> None:
+    """Check what pystac reads of a landing page without looking."""
+    for name in ("stac_version", "id"):
+        answers.field(document, name, str, where)
+    answers.field(document, "links", list, where)
+    if answers.field(document, "type", str, where, default="Catalog") != "Catalog":
+        raise answers.malformed(where, "'Catalog' in field 'type'", repr(document["type"])[:60])
+    for name in ("conformsTo", "stac_extensions"):
+        for number in range(len(answers.field(document, name, list, where, default=[]))):
+            answers.field(document, f"{name}.{number}", str, where)
+        if document.get(name, []) is None:
+            del document[name]
+
+
+def _check_links(document: dict[str, Any], where: str) -> None:
+    """Check the links of a page, which pystac-client follows without looking."""
+    for number in range(len(answers.field(document, "links", list, where, default=[]))):
+        link = f"links.{number}"
+        for name in ("rel", "href"):
+            answers.field(document, f"{link}.{name}", str, where)
+        answers.field(document, f"{link}.method", str, where, default="GET")
+        for name in ("body", "headers"):
+            answers.field(document, f"{link}.{name}", dict, where, default={})
+
+
 class _Errors:
     """Turns the errors of pystac-client into skymend's."""
 
@@ -216,11 +241,19 @@ class _Errors:
     def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> None:
         from pystac.errors import STACError
         from pystac_client.exceptions import APIError
+        from pystac_client.warnings import PystacClientWarning
 
         if isinstance(error, APIError) and isinstance(error.__context__, SkymendError):
             raise error.__context__
         if isinstance(error, APIError):
             raise self._of_api(error) from error
+        if isinstance(error, PystacClientWarning):
+            raise ConfigError(
+                where=f"{self._name}: {self._url}",
+                expected="a STAC API with item search",
+                found=" ".join(str(error).split())[:160],
+                fix="give the address of an API; a static catalogue is no API",
+            ) from error
         if isinstance(error, (STACError, KeyError)):
             raise answers.malformed(
                 f"{self._name}: {self._url}", "a STAC API", f"{type(error).__name__}: {error}"
