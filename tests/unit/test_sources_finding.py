@@ -70,9 +70,9 @@ def test_radar_that_was_not_looked_for_is_noted():
 
 
 def test_a_search_that_found_nothing_names_its_filters():
-    wish = Wish("sentinel-2-l2a", AREA, (MONTH,), Filters(tile="31TCJ", cloud_cover_max=5))
-    (note,) = find(Recorded([]), wish).notes
-    assert note.endswith("2020-02-29 (cloud cover max 5, tile 31TCJ)")
+    filters = Filters(tile="31TCJ", cloud_cover_max=5, polarisations=("VV", "VH"))
+    (note,) = find(Recorded([]), Wish("sentinel-2-l2a", AREA, (MONTH,), filters)).notes
+    assert note.endswith("2020-02-29 (cloud cover max 5, tile 31TCJ, polarisations VV VH)")
 
 
 def test_a_listing_tells_the_cloud_share():

@@ -273,8 +273,13 @@ def _footprints(
 def _filtered(filters: Filters) -> str:
     """Name the filters that were set, for a search that found nothing."""
     named = {f.name: getattr(filters, f.name) for f in fields(filters)}
-    told = [f"{n.replace('_', ' ')} {v}" for n, v in named.items() if v not in (None, ())]
+    given = {n: v for n, v in named.items() if v not in (None, ())}
+    told = [f"{n.replace('_', ' ')} {_plain(v)}" for n, v in given.items()]
     return f" ({', '.join(told)})" if told else ""
+
+
+def _plain(value: object) -> str:
+    return " ".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def days(text: str, where: str) -> Period:
