@@ -12,6 +12,7 @@ from rasterio.transform import Affine
 from skymend.core.errors import ConfigError, ProductError, SkipJob
 from skymend.core.grid import Grid, Window
 from skymend.products.sentinel1 import open_grd
+from skymend.sar.terrain import Terrain
 from tests.embedded_case import (
     AREA,
     GAMMA0,
@@ -89,6 +90,17 @@ def test_an_antimeridian_scene_is_processed(tmp_path, monkeypatch):
     good = np.isfinite(power[0]) & (state == 0)
     assert good.mean() > 0.95
     assert 10 * np.log10(power[0][good].mean() / GAMMA0["VV"]) == pytest.approx(0, abs=0.1)
+
+
+@pytest.mark.parametrize("west", [-180.0, 0.0])
+@pytest.mark.parametrize("zone", [1, 31, 60])
+def test_a_dem_of_the_whole_world_is_near_every_grid(tmp_path, zone, west):
+    world = Grid("EPSG:4326", (1.0, 0.0, west, 0.0, -1.0, 90.0), (180, 360))
+    dem = write_dem(tmp_path / "world.tif", np.full(world.shape, 70.0), world)
+    corner = (10.0, 0.0, 300_000.0, 0.0, -10.0, 5_000_000.0)
+    grid = Grid(f"EPSG:326{zone:02d}", corner, (50, 50))
+    terrain = Terrain.open(dem, grid)
+    np.testing.assert_allclose(terrain.heights(grid), 70.0)
 
 
 class TestBadInput:

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -150,21 +151,32 @@ def _inside(window: Window, shape: tuple[int, ...]) -> tuple[slice, slice]:
 
 
 def _touching(files: Sequence[Path], grid: Grid) -> tuple[Path, ...]:
-    """Return the files whose outline, brought to the CRS of the grid, meets it."""
-    from rasterio.warp import transform_bounds
-
-    left, bottom, right, top = grid.bounds
+    """Return the files that the grid, brought to their CRS, meets."""
     near = []
     for file in files:
         with open_raster(file) as dataset:
-            if dataset.crs is None:
-                near.append(file)  # read_heights says in one sentence what is wrong with it
-                continue
-            west, south, east, north = transform_bounds(dataset.crs, grid.crs, *dataset.bounds)
-        apart = west >= right or east <= left or south >= top or north <= bottom
-        if not apart:
-            near.append(file)
+            # read_heights says in one sentence what is wrong with a file without CRS.
+            if dataset.crs is None or _meets(tuple(dataset.bounds), dataset.crs, grid):
+                near.append(file)
     return tuple(near)
+
+
+def _meets(bounds: tuple[float, ...], crs: Any, grid: Grid) -> bool:
+    """Tell whether a grid meets bounds (left, bottom, right, top) in another CRS.
+
+    The grid is brought there, not the other way round: bounds may be those of a whole continent,
+    which no UTM zone can hold.
+    """
+    from rasterio.warp import transform_bounds
+
+    left, bottom, right, top = bounds
+    west, south, east, north = transform_bounds(grid.crs, crs, *grid.bounds)
+    if south >= top or north <= bottom:
+        return False
+    if not crs.is_geographic:
+        return bool(west < right and east > left)
+    east += 360.0 * (east < west)
+    return any(west + turn < right and east + turn > left for turn in (-360.0, 0.0, 360.0))
 
 
 def _fill(heights: FloatArray, absent: BoolArray) -> FloatArray:
