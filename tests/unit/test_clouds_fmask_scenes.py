@@ -1,11 +1,17 @@
 """Fmask on simulated scenes with known truth: ``-m slow`` runs all five seeds of each kind."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from skymend.clouds.door import labels_on, mask_product, write_mask
+from skymend.clouds.door import check_output, labels_on, mask_product, open_maskable, write_mask
+from skymend.clouds.fmask import engine
 from skymend.clouds.fmask.engine import run_fmask
+from skymend.clouds.fmask.masker import FmaskMasker
+from skymend.clouds.fmask.scene import Bands
 from skymend.core.errors import ConfigError, ProductError
+from skymend.core.grid import Grid
 from skymend.core.raster import read_labels
 from skymend.products import Label
 from skymend.simulate.safe_s2 import write_l1c
@@ -70,8 +76,49 @@ def test_a_product_without_a_mask_of_its_own_says_so(product):
         mask_product(product[0], "magic")
     with pytest.raises(ConfigError, match="a pixel size of 1 m or more, found -5"):
         mask_product(product[0], resolution_m=-5.0)
+    with pytest.raises(ConfigError, match=r"pixel sizes \(10, 20, 60 m\), found 30"):
+        mask_product(product[0], resolution_m=30.0)
     with pytest.raises(ConfigError, match="expected a plain folder of bands"):
         mask_product(product[0], sun=(35.0, 150.0))
+
+
+def test_names_and_suns_that_cannot_be_are_refused(tmp_path):
+    for name in ("mask.png", "mask", "."):
+        with pytest.raises(ConfigError, match="expected the name of a GeoTIFF"):
+            check_output(tmp_path / name)
+    check_output(tmp_path / "mask.TIF")
+    with pytest.raises(ConfigError, match="two angles in degrees, found 35,nan"):
+        open_maskable(tmp_path, sun=(35.0, float("nan")))
+
+
+class OnlyBlue:
+    """A product outside the swath; whatever is read after its first band is one too many."""
+
+    id, sensor, path = "empty", "sentinel-2", None
+    bands = ("B02", "B03", "B04", "B07", "B08", "B8A", "B10", "B11", "B12")
+
+    def grid(self, resolution_m=None):
+        return Grid("EPSG:32631", (20.0, 0.0, 6e5, 0.0, -20.0, 4.9e6), (70, 50))
+
+    def read(self, bands, grid):
+        assert tuple(bands) == ("B02",)
+        return np.full((1, *grid.shape), np.nan, np.float32)
+
+
+def test_of_an_empty_tile_one_band_is_read():
+    mask = FmaskMasker().mask(OnlyBlue(), resolution_m=20.0)
+    assert mask.facts == {"stopped": "no valid pixel"}
+    assert (mask.labels == Label.NODATA).all()
+
+
+def test_a_wholly_cloudy_scene_is_not_searched(monkeypatch):
+    """Neither statistics, nor clouds as objects, nor their shadows."""
+    scene = scene_of(simulated(3, "plain", size_px=60))
+    white = [np.full_like(band, 5000) for band in scene.bands[:6]]
+    cloudy = replace(scene, bands=Bands(*white, *scene.bands[6:]))
+    for stage in ("clear_statistics", "find_clouds", "find_shadows"):
+        monkeypatch.delattr(engine, stage)
+    assert engine.run_fmask(cloudy).facts == {"stopped": "wholly cloudy"}
 
 
 def test_a_missing_band_is_one_sentence(product, tmp_path):

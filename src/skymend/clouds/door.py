@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,6 +28,9 @@ _KNOW_THE_SUN = frozenset({"safe-l2a", "safe-l1c", "theia", "stac", "landsat-l1"
 
 USUAL_M = {"sentinel-2": 20.0, "landsat-8": 30.0, "landsat-9": 30.0}
 """Pixel sizes at which masks are made unless asked otherwise."""
+
+BANDS_M = (10.0, 20.0, 60.0)
+"""Pixel sizes of the bands of Sentinel-2."""
 
 
 def mask_product(
@@ -67,6 +71,7 @@ def mask_product(
             found=f"{size:g}",
             fix="correct it, or leave it away",
         )
+    _check_size(product, size)
     return open_masker(chosen).mask(product, resolution_m=size, dem=dem, cpus=cpus)
 
 
@@ -83,15 +88,62 @@ def open_maskable(path: Path, *, sun: tuple[float, float] | None = None) -> Mask
             found=f"a product of kind {kind}",
             fix="leave --sun away",
         )
+    if sun is not None and not all(map(math.isfinite, sun)):
+        raise ConfigError(
+            where="--sun",
+            expected="two angles in degrees",
+            found=f"{sun[0]:g},{sun[1]:g}",
+            fix="give ZENITH,AZIMUTH in degrees",
+        )
     if kind in {"safe-l2a", "theia", "stac"} or surface_refusal(path) is None:
         return open_optical(path, kind)
     return open_toa(path, sun=sun)
 
 
+def _native(product: Maskable) -> tuple[Any, Grid]:
+    """Return the product itself and its own grid."""
+    source = product.product if isinstance(product, ToaOptical) else product
+    return source, source.grid() if callable(source.grid) else source.grid
+
+
+def _check_size(product: Maskable, size: float) -> None:
+    """Refuse pixels that do not fit those of every band: one must hold the other wholly."""
+    source, grid = _native(product)
+    usual = getattr(source, "sensor", None) == "sentinel-2" and grid.resolution == 10
+    pixels = BANDS_M if usual else (grid.resolution,)
+    ratios = [max(size, pixel) / min(size, pixel) for pixel in pixels]
+    if all(abs(ratio - round(ratio)) < 1e-6 for ratio in ratios):
+        return
+    listed = ", ".join(f"{pixel:g}" for pixel in pixels)
+    raise ConfigError(
+        where="--resolution",
+        expected=f"a multiple or a whole part of the bands' own pixel sizes ({listed} m)",
+        found=f"{size:g}",
+        fix="choose 10, 20 or a multiple of 60" if usual else f"choose {listed} or a multiple",
+    )
+
+
+def check_output(output: Path) -> None:
+    """Refuse a name that cannot become a GeoTIFF, before any work is done.
+
+    Raises
+    ------
+    ConfigError
+        if it does not end in ``.tif``, or is a folder.
+    """
+    if output.suffix.lower() in {".tif", ".tiff"} and not output.is_dir():
+        return
+    raise ConfigError(
+        where="--output",
+        expected="the name of a GeoTIFF to write, such as mask.tif",
+        found=f"{output}, a folder" if output.is_dir() else str(output),
+        fix="end it in .tif",
+    )
+
+
 def usual_resolution(product: Maskable) -> float:
     """Return the pixel size at which a product is masked unless asked otherwise."""
-    source = product.product if isinstance(product, ToaOptical) else product
-    grid = source.grid() if callable(source.grid) else source.grid
+    source, grid = _native(product)
     usual = USUAL_M.get(getattr(source, "sensor", "sentinel-2"), 20.0)
     return usual if grid.resolution <= usual else grid.resolution
 
@@ -108,6 +160,7 @@ def write_mask(mask: Mask, output: Path) -> tuple[Path, ...]:
     -------
     The files written.
     """
+    check_output(output)
     output.parent.mkdir(parents=True, exist_ok=True)
     shade = output.with_name(f"{output.stem}_terrain-shadow.tif")
     chance = output.with_name(f"{output.stem}_probability.tif")

@@ -106,7 +106,7 @@ def coarsened(band: ShortArray, ratio: int) -> ShortArray:
     padded = np.pad(band, ((0, -rows % ratio), (0, -columns % ratio)), mode="edge")
     high, wide = (size // ratio for size in padded.shape)
     squares = padded.reshape(high, ratio, wide, ratio)
-    means = np.rint(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.int16)
+    means: ShortArray = np.rint(squares.mean(axis=(1, 3), dtype=np.float32)).astype(np.int16)
     means[(squares == NODATA).any(axis=(1, 3))] = NODATA
     return means
 
@@ -123,7 +123,7 @@ def as_interpolated(band: ShortArray) -> ShortArray:
     blurred = cv2.sepFilter2D(
         band.astype(np.float32), -1, weights, weights, borderType=cv2.BORDER_REFLECT
     )
-    same = np.rint(blurred).astype(np.int16)
+    same: ShortArray = np.rint(blurred).astype(np.int16)
     same[band == NODATA] = NODATA
     return same
 
