@@ -94,8 +94,10 @@ def estimate(plan: Plan, store: Store) -> str:
             total += seconds[job.step] * load_task(job.step).cpus
         else:
             unknown.add(job.step)
+    known = sum(job.step not in unknown for job in waiting)
+    time = f"about {total / 60:.1f} core-minutes for {known} of them" if known else "time unknown"
     lines = [
-        f"{plan.name}: {len(waiting)} jobs to run, about {total / 60:.1f} core-minutes",
+        f"{plan.name}: {len(waiting)} jobs to run, {time}",
         f"  largest job: {max((load_task(j.step).memory_gb for j in waiting), default=0):g} GB",
     ]
     if unknown:
