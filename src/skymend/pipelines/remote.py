@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from skymend.core.grid import Grid
-from skymend.core.product import RemoteFile, RemoteProduct
+from skymend.core.product import Product, RemoteFile, RemoteProduct
 from skymend.pipelines.region_sources import OpticalSource, RadarSource, Source
 
 if TYPE_CHECKING:
@@ -76,9 +76,10 @@ def search(
     found = provider.search(collection, area, period, _filters(source))
     choice = versions.newest(found)
     products = [_product(item, collection, source, bands) for item in choice.kept]
-    products = [p for p in products if _wanted(p, source)]
     notes = tuple(f"{d.id}: {d.reason} ({d.kept} is used)" for d in choice.dropped)
-    return tuple(sorted(products, key=lambda p: (p.time, p.id))), notes
+    other = other_orbits(products, source) if isinstance(source, RadarSource) else {}
+    products = [p for p in products if p.id not in other]
+    return tuple(sorted(products, key=lambda p: (p.time, p.id))), (*notes, *other.values())
 
 
 def collection_of(role: str, source: Source) -> str:
@@ -100,10 +101,20 @@ def _filters(source: Source) -> Filters:
     return Filters()
 
 
-def _wanted(product: RemoteProduct, source: Source) -> bool:
-    if not isinstance(source, RadarSource) or not source.relative_orbits:
-        return True
-    return product.tags.get("relative_orbit") in {str(n) for n in source.relative_orbits}
+def other_orbits(
+    products: Iterable[Product | RemoteProduct], source: RadarSource
+) -> dict[str, str]:
+    """Return by id the radar products of orbits that were not asked for, each in a sentence."""
+    if not source.relative_orbits:
+        return {}
+    wanted = {str(number) for number in source.relative_orbits}
+    found = {p.id: p.tags.get("relative_orbit", "").lstrip("0") for p in products}
+    asked = ", ".join(str(number) for number in sorted(source.relative_orbits))
+    return {
+        name: f"{name}: its relative orbit is {orbit or 'not stated'}, asked for: {asked}"
+        for name, orbit in found.items()
+        if orbit not in wanted
+    }
 
 
 def _product(

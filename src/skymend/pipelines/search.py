@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
-from skymend.core.errors import NoImageError
+from skymend.core.errors import ConfigError, NoImageError
 from skymend.core.grid import Grid
 from skymend.core.keys import digest
 from skymend.core.plan import FrozenProduct
@@ -16,7 +16,7 @@ from skymend.core.product import Product, RemoteProduct
 from skymend.pipelines import remote
 from skymend.pipelines.orbits import orbit_files
 from skymend.pipelines.region import Region
-from skymend.pipelines.region_sources import Source
+from skymend.pipelines.region_sources import OpticalSource, RadarSource, Source
 from skymend.pipelines.snapshot import Snapshot
 from skymend.sources import local
 
@@ -117,25 +117,41 @@ def _search(
     if source.path is None:
         found, rejected = remote.search(name, source, grid, times, bands)
     else:
-        found, rejected = _local(name, source.provider, source.path, grid, times, bands)
-    where = str(source.path or source.collection)
-    question = digest([name, source.provider, where, sorted(bands)])[:8]
-    opened = snapshot(f"{name}-{question}")
+        found, rejected = _local(name, source, source.path, grid, times, bands)
+    opened = snapshot(f"{name}-{digest(_question(name, source, bands))[:8]}")
     frozen = opened.freeze(found, times or (_EARLIEST, _LATEST))
     opened.save()
     return frozen.products, (*frozen.notes, *_condensed(rejected))
 
 
+def _question(name: str, source: Source, bands: Sequence[str]) -> list[Any]:
+    """Return what makes a search another one, whose answer is frozen for itself."""
+    where = str(source.path or remote.collection_of(name, source))
+    asked: list[Any] = [name, source.provider, where, sorted(bands)]
+    if isinstance(source, OpticalSource) and source.max_cloud_cover < 100:
+        asked.append({"max_cloud_cover": source.max_cloud_cover})
+    if isinstance(source, RadarSource) and source.relative_orbits:
+        asked.append({"relative_orbits": sorted(source.relative_orbits)})
+    return asked
+
+
 def _local(
     name: str,
-    kind: str,
+    source: Source,
     path: Path,
     grid: Grid | None,
     times: Times | None,
     bands: Sequence[str],
 ) -> tuple[Sequence[Product | RemoteProduct], tuple[str, ...]]:
+    if isinstance(source, OpticalSource) and source.max_cloud_cover < 100:
+        raise ConfigError(
+            where=f"sources.{name}.max_cloud_cover",
+            expected="a catalogue, which states the cloud share of its products",
+            found=f"a folder ({source.provider})",
+            fix="leave it out: what is cloudy is masked",
+        )
     result = local.search(
-        kind,
+        source.provider,
         path,
         grid=grid,
         period=times,
@@ -147,7 +163,11 @@ def _local(
         for r in result.rejected
         if not any(words in r.reason for words in _EXPECTED)
     )
-    return result.products, rejected
+    if not isinstance(source, RadarSource):
+        return result.products, rejected
+    other = remote.other_orbits(result.products, source)
+    kept = tuple(p for p in result.products if p.id not in other)
+    return kept, (*rejected, *other.values())
 
 
 _EARLIEST = datetime.fromisoformat("1970-01-01T00:00:00+00:00")

@@ -7,7 +7,7 @@ Checksums are cached by path, size and modification time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -61,8 +61,16 @@ class Snapshot:
         """
         names = set()
         notes = []
-        for product in found:
+        listed = list(found)
+        superseding = {} if self.refresh else self._superseding(listed)
+        for product in listed:
             name = f"{product.kind}/{product.id}"
+            if name in superseding:
+                notes.append(
+                    f"{product.id} has replaced {superseding[name]}, which was planned first and "
+                    "is kept (plan with --refresh to take the new one)"
+                )
+                continue
             names.add(name)
             fresh = self._fresh(product)
             known = self._held.products.get(name)
@@ -82,6 +90,21 @@ class Snapshot:
         notes += [f"{p.id} is no longer found; what was made from it is kept" for p in gone]
         products = [self._held.products[n] for n in names] + gone
         return Frozen(tuple(sorted(products, key=lambda p: (_time(p), p.id))), tuple(notes))
+
+    def _superseding(self, found: Sequence[Product | RemoteProduct]) -> dict[str, str]:
+        """Return new products that are versions of known ones no longer found, by name."""
+        names = {f"{p.kind}/{p.id}" for p in found}
+        lost = {
+            _acquisition(p.kind, p.tags, _time(p)): p.id
+            for n, p in self._held.products.items()
+            if n not in names
+        }
+        keys = {f"{p.kind}/{p.id}": _acquisition(p.kind, p.tags, p.time) for p in found}
+        return {
+            name: lost[key]
+            for name, key in keys.items()
+            if key is not None and key in lost and name not in self._held.products
+        }
 
     def save(self) -> None:
         """Write the snapshot."""
@@ -125,6 +148,14 @@ def _read(path: Path) -> _Document:
             fix="remove the file; then what is found now counts, also where it has changed",
         ) from error
     return held
+
+
+def _acquisition(kind: str, tags: Mapping[str, str], time: datetime) -> tuple[str, ...] | None:
+    """Return what versions of one acquisition share; None of what is placed by no tile or orbit."""
+    place = (tags.get("tile", ""), tags.get("relative_orbit", ""))
+    if not any(place):
+        return None
+    return (kind, tags.get("platform", ""), *place, time.isoformat(timespec="seconds"))
 
 
 def _time(product: FrozenProduct) -> datetime:
