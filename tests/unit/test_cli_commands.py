@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 from skymend.cli import app
-from skymend.core.errors import ConfigError
+from skymend.core.errors import ConfigError, ProductError
 
 
 def called(*arguments):
@@ -48,5 +48,10 @@ def test_init_says_what_it_does_and_keeps_edited_files(tmp_path):
 
 
 def test_a_mask_is_a_geotiff_by_name_too(tmp_path):
-    with pytest.raises(ConfigError, match=r"ends in \.tif, found mask\.png"):
+    with pytest.raises(ConfigError, match=r"ends in \.tif.*, found mask\.png"):
         called("mask", tmp_path / "product", "--output", tmp_path / "mask.png")
+
+
+def test_a_missing_radar_product_is_told_before_heights_are_fetched(tmp_path):
+    with pytest.raises(ProductError, match="nothing here"):
+        called("backscatter", tmp_path / "nothing here", "--output", tmp_path, "--grid", "31TCJ")

@@ -53,6 +53,7 @@ def backscatter(
     cpus: CpusOption = 2,
 ) -> None:
     """Turn Sentinel-1 GRD into terrain-flattened backscatter on a tile's grid."""
+    from skymend.products.sentinel1 import open_grd
     from skymend.sar.door import backscatter as process
     from skymend.sar.door import grid_of
     from skymend.sar.engine import Chain
@@ -71,6 +72,8 @@ def backscatter(
     edges = None if bounds is None else numbers(bounds, "--bounds", "left,bottom,right,top")
     box = None if edges is None else (edges[0], edges[1], edges[2], edges[3])
     if dem is None:
+        for product in products:
+            open_grd(product)  # what is no product is told before heights are fetched for it
         dem = heights_around(grid_of(products, grid, epsg, resolution, box), Settings())
     scene = process(
         products,
@@ -109,16 +112,9 @@ def mask(
     cpus: CpusOption = 2,
 ) -> None:
     """Label clouds, shadows, snow and water of one product."""
-    from skymend.clouds.door import mask_product, write_mask
-    from skymend.core.errors import ConfigError
+    from skymend.clouds.door import check_output, mask_product, write_mask
 
-    if output.suffix.lower() not in {".tif", ".tiff"}:
-        raise ConfigError(
-            where="--output",
-            expected="a name that ends in .tif",
-            found=output.name,
-            fix="call it so; no other format is written",
-        )
+    check_output(output)
     angles = None if sun is None else numbers(sun, "--sun", "ZENITH,AZIMUTH")
     found = mask_product(
         product,

@@ -135,9 +135,9 @@ def check_output(output: Path) -> None:
         return
     raise ConfigError(
         where="--output",
-        expected="the name of a GeoTIFF to write, such as mask.tif",
-        found=f"{output}, a folder" if output.is_dir() else str(output),
-        fix="end it in .tif",
+        expected="a name that ends in .tif, and no folder",
+        found=f"{output.name}, a folder" if output.is_dir() else output.name,
+        fix="call it so; no other format is written",
     )
 
 
