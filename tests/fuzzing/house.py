@@ -213,10 +213,80 @@ def trained() -> Iterator[Target]:
     yield "checkpoint.npz", arrays.getvalue(), on_disk(folder() / "a.npz", _read)
 
 
+def patches() -> Iterator[Target]:
+    """A patch store: its card, its samples, its arrays."""
+    import shutil
+
+    import numpy as np
+
+    from skymend.patches.card import KeySpec, StoreCard
+    from skymend.patches.store import PatchStore, StoreWriter, sample_dtype
+
+    def read(path: Path) -> None:
+        store = PatchStore(path.parent)
+        store.decode(store.batch([0, 3]))
+        _ = store.split("train"), store.times
+        store.verify()
+
+    keys = (KeySpec(name="s2_t", kind="optical", acquisition="t", bands=("B02",), size=4),)
+    card = StoreCard(keys=keys, samples=4, splits={"train": 4}, patch_size=4, resolution_m=10.0)
+    home = folder()
+    with StoreWriter(home / "patches", keys, np.zeros(4, sample_dtype(1))) as writer:
+        writer.write("s2_t", range(4), np.full((4, 4, 4, 1), 900, np.int16))
+        writer.finish(card)
+    for path in sorted((home / "patches").iterdir()):
+        own = shutil.copytree(home / "patches", folder() / "patches")
+        yield path.name, path.read_bytes(), on_disk(own / path.name, read)
+
+
+def cards() -> Iterator[Target]:
+    """The card of a bundle, and a table of scores."""
+    from skymend.evaluate.scores import ScoreRow, read_scores, write_scores
+    from skymend.models.bundle import read_card
+    from skymend.models.card import Card
+    from skymend.models.registry import architecture
+    from skymend.training.normalise import input_specs, output_specs
+
+    name, optical = "crga-os2-tiny", ("B02", "B03", "B04", "B08")
+    spec = architecture(name)
+    bands = {key: optical if n == 4 else ("VV", "VH") for key, n in spec.channels}
+    card = Card(
+        name=name,
+        architecture=name,
+        uncertainty=True,
+        inputs=input_specs(spec, bands),
+        outputs=output_specs(spec, optical, True),
+        margin=spec.margin,
+        stride=spec.stride,
+        licence="CC0-1.0",
+    )
+    content = card.model_dump_json().encode()
+    yield "card.json", content, on_disk(folder() / "card.json", lambda p: read_card(p.parent))
+    sums = dict.fromkeys(("abs_sum", "sq_sum", "err_sum", "within"), (1.5,))
+    row = ScoreRow(
+        date="20230405",
+        shape="20230410",
+        method="linear",
+        gap_class="10-20",
+        stratum="stable",
+        bands=("B04",),
+        pixels=9,
+        sam_sum=0.1,
+        ssim_sum=0.9,
+        ssim_pixels=9,
+        **sums,
+    )
+    path = folder() / "scores.json"
+    write_scores(path, [row])
+    yield path.name, path.read_bytes(), on_disk(path, read_scores)
+
+
 TARGETS = {
     "regions": regions,
     "stores": stores,
     "plans": plans,
     "downloads": downloads,
     "trained": trained,
+    "patches": patches,
+    "cards": cards,
 }

@@ -2,13 +2,17 @@
 
 import json
 
+import numpy as np
 import pytest
 
-from skymend.core.errors import AnswerError, ConfigError, StoreError
+from skymend.core.errors import AnswerError, ConfigError, ProductError, StoreError
 from skymend.core.plan import Plan
 from skymend.core.store import LocalStore
 from skymend.inference.checkpoint import Checkpoint
+from skymend.patches.arrays import load_array
+from skymend.patches.card import KeySpec, StoreCard
 from skymend.patches.layout import load_layout
+from skymend.patches.store import PatchStore, StoreWriter, sample_dtype
 from skymend.pipelines.region import grids, load_region
 from skymend.pipelines.snapshot import Snapshot
 from skymend.sources import landsat_m2m
@@ -206,3 +210,24 @@ def test_an_offer_of_m2m_without_a_field_names_it(left_out):
 
 def test_other_entries_of_an_offer_do_not_matter():
     assert landsat_m2m._chosen(["x", WHOLE], "N", (), "m2m") == [WHOLE]
+
+
+@pytest.mark.parametrize("header", [b"{'descr': [('split', '|u1", b"{", b"(" * 100])
+def test_an_array_with_a_torn_header_is_one_sentence(tmp_path, header):
+    path = tmp_path / "samples.npy"
+    path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.ljust(118))
+    with pytest.raises(ProductError, match="complete .npy array"):
+        load_array(path, None)
+
+
+def test_a_table_of_samples_without_its_times_is_refused(tmp_path):
+    keys = (KeySpec(name="dem", kind="dem", bands=("elevation",), size=4),)
+    card = StoreCard(keys=keys, samples=1, splits={"train": 1}, patch_size=4, resolution_m=10.0)
+    table = np.zeros(1, sample_dtype(1))
+    with StoreWriter(tmp_path / "patches", keys, table) as writer:
+        writer.write("dem", [0], np.zeros((1, *keys[0].shape), np.int16))
+        writer.finish(card)
+    assert len(PatchStore(tmp_path / "patches")) == 1
+    np.save(tmp_path / "patches" / "samples.npy", table[["split", "row"]])
+    with pytest.raises(ProductError, match=r"samples\.npy.*time"):
+        PatchStore(tmp_path / "patches")

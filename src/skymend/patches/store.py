@@ -22,6 +22,7 @@ import numpy.typing as npt
 from skymend.core.encoding import FloatArray
 from skymend.core.errors import InternalError, ProductError
 from skymend.core.files import store_errors, write_text
+from skymend.patches.arrays import load_array
 from skymend.patches.card import (
     OPTICAL_SCALE,
     RADAR_NODATA,
@@ -139,8 +140,9 @@ class PatchStore:
         self.folder = Path(folder)
         self.card = read_card(self.folder)
         self._arrays = {key.name: self._open(key) for key in self.card.keys}
-        self.samples: npt.NDArray[Any] = _load(self.folder / SAMPLES, None)
+        self.samples: npt.NDArray[Any] = load_array(self.folder / SAMPLES, None)
         self._require(SAMPLES, self.samples.shape, (self.card.samples,))
+        self._require(SAMPLES, _columns(self.samples.dtype), _columns(sample_dtype(1)))
 
     def __len__(self) -> int:
         return self.card.samples
@@ -221,7 +223,7 @@ class PatchStore:
             )
 
     def _open(self, key: KeySpec) -> npt.NDArray[Any]:
-        array = _load(self.folder / f"{key.name}.npy", "r")
+        array = load_array(self.folder / f"{key.name}.npy", "r")
         self._require(f"{key.name}.npy", array.shape, (self.card.samples, *key.shape))
         self._require(f"{key.name}.npy", array.dtype, key.dtype)
         return array
@@ -236,16 +238,9 @@ class PatchStore:
             )
 
 
-def _load(path: Path, mode: Any) -> npt.NDArray[Any]:
-    try:
-        return np.asarray(np.load(path, mmap_mode=mode, allow_pickle=False))
-    except (OSError, ValueError, EOFError) as error:
-        raise ProductError(
-            where=path,
-            expected="a complete .npy array",
-            found="no such file" if not path.exists() else str(error)[:160],
-            fix="make the dataset again",
-        ) from error
+def _columns(dtype: np.dtype[Any]) -> dict[str, str]:
+    """Return column -> type of one value of a table."""
+    return {name: dtype[name].base.str for name in dtype.names or ()}
 
 
 class StoreWriter:

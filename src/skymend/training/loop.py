@@ -10,9 +10,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tokenize
-import zipfile
-import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from skymend.core.files import store_errors
+from skymend.patches.arrays import DAMAGE
 from skymend.training.losses import Loss
 from skymend.training.samples import Feeder
 
@@ -195,18 +193,10 @@ def _restore(path: Path, trainer: Any, identity: str) -> LoopState:
     return LoopState(int(meta["step"]), list(meta["history"]))
 
 
-# What numpy raises for a damaged archive of arrays.
-_DAMAGE = (
-    *(OSError, EOFError, zipfile.BadZipFile, zlib.error, tokenize.TokenError, SyntaxError),
-    *(ValueError, TypeError, LookupError, AttributeError),
-    *(ArithmeticError, MemoryError, RuntimeError),
-)
-
-
 def _read(path: Path) -> dict[str, npt.NDArray[Any]] | None:
     """Return the arrays of a checkpoint, or None if there is no whole one."""
     try:
         with path.open("rb") as stream, np.load(stream, allow_pickle=False) as stored:
             return dict(stored)
-    except _DAMAGE:
+    except DAMAGE:
         return None
