@@ -216,7 +216,7 @@ def test_other_entries_of_an_offer_do_not_matter():
 def test_an_array_with_a_torn_header_is_one_sentence(tmp_path, header):
     path = tmp_path / "samples.npy"
     path.write_bytes(b"\x93NUMPY\x01\x00v\x00" + header.ljust(118))
-    with pytest.raises(ProductError, match="complete .npy array"):
+    with pytest.raises(ProductError, match=r"complete \.npy array"):
         load_array(path, None)
 
 
