@@ -1,4 +1,4 @@
-"""Ctrl-C in the middle of a run: it ends soon, with one sentence, and the next run goes on."""
+"""Ctrl-C or SIGTERM in the middle of a run: it ends soon, with one sentence; the next goes on."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ def _records(store):
     return len(list(store.glob("records/*/*.json")))
 
 
-def _interrupted(region, store, log):
-    """Run a region, press Ctrl-C once two jobs are done; return exit code and seconds."""
+def _interrupted(region, store, log, number=signal.SIGINT):
+    """Run a region, signal its group once two jobs are done; return exit code and seconds."""
     command = [sys.executable, "-m", "skymend", "run", str(region), "--store", str(store)]
     with log.open("wb") as stream:
         # As in a terminal, where the whole group of the foreground gets the signal.
@@ -35,7 +35,7 @@ def _interrupted(region, store, log):
             while _records(store) < 2 and running.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.2)
             pressed = time.monotonic()
-            os.killpg(running.pid, signal.SIGINT)
+            os.killpg(running.pid, number)
             code = running.wait(timeout=SOON_S)
         finally:
             if running.poll() is None:
@@ -56,3 +56,12 @@ def test_ctrl_c_ends_a_prefect_run_and_the_next_one_goes_on(region, tmp_path):
     counted = tally(skymend("run", path, "--store", store, "--json", "-q"))
     assert counted["failed"] == 0
     assert counted["cached"] + counted["skipped"] >= done
+
+
+def test_sigterm_ends_a_prefect_run_without_waiting_for_its_server(region, tmp_path):
+    log = tmp_path / "log"
+    code, seconds = _interrupted(region("2018-06-16"), tmp_path / "store", log, signal.SIGTERM)
+    assert code == 128 + signal.SIGTERM
+    assert seconds < SOON_S
+    assert "run it again to go on" in log.read_text().splitlines()[-1]
+    assert "EventsWorker" not in log.read_text()

@@ -6,6 +6,7 @@ are the cache.
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -14,7 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, NoReturn
 
 import skymend.adapters.prefect_settings  # noqa: F401  isort: skip - before prefect
 from prefect import flow, task
@@ -101,6 +102,15 @@ def _start_own_server() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
+def _leave(processes: Processes) -> NoReturn:
+    """End the run's processes, its server and this process; records tell what is done."""
+    processes.stop()
+    SubprocessASGIServer().stop()
+    sys.stderr.write("skymend: stopped; run it again to go on, finished jobs are kept\n")
+    sys.stderr.flush()
+    os._exit(128 + signal.SIGTERM)
+
+
 class Cores:
     """A counter of free cores: a job takes as many as its task asks for."""
 
@@ -127,7 +137,7 @@ class Processes:
 
     def __init__(self) -> None:
         self.stopped = False
-        self._changing = threading.Lock()
+        self._changing = threading.RLock()
         self._running: set[subprocess.Popen[bytes]] = set()
 
     def call(
@@ -243,6 +253,9 @@ def run_plan(
     waiting = pending(frozen, open_store(store))
     running = _Running(frozen, options, Cores(cores), Processes())
     _RUNNING[str(plan)] = running
+    if not PREFECT_API_URL.value() and threading.current_thread() is threading.main_thread():
+        # SIGTERM may have ended our own server too, which Prefect would try to reach for minutes.
+        signal.signal(signal.SIGTERM, lambda *_: _leave(running.processes))
     try:
         failures = _follow(frozen, _submit(waiting, plan), options)
     except BaseException:
