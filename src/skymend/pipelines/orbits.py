@@ -12,7 +12,7 @@ from skymend.core.product import Product, RemoteFile, RemoteProduct
 from skymend.pipelines.region_sources import RadarSource
 
 if TYPE_CHECKING:
-    from skymend.pipelines.search import SnapshotOpener
+    from skymend.pipelines.snapshot import SnapshotOpener
     from skymend.sources.orbits import OrbitFile, Scene
 
 KIND = "eof"

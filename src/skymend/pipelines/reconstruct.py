@@ -25,7 +25,8 @@ from skymend.pipelines.scenes import (
     notices,
     product_time,
 )
-from skymend.pipelines.search import Catalogue, SnapshotOpener, search_region
+from skymend.pipelines.search import Catalogue, search_region
+from skymend.pipelines.snapshot import SnapshotOpener
 
 NAME = "reconstruct"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,10 +17,9 @@ from skymend.pipelines import remote
 from skymend.pipelines.orbits import orbit_files
 from skymend.pipelines.region import Region
 from skymend.pipelines.region_sources import OpticalSource, RadarSource, Source
-from skymend.pipelines.snapshot import Snapshot
+from skymend.pipelines.snapshot import SnapshotOpener
 from skymend.sources import local
 
-SnapshotOpener: TypeAlias = Callable[[str], Snapshot]
 Times: TypeAlias = tuple[datetime, datetime]
 
 POLARISATIONS = ("VV", "VH")

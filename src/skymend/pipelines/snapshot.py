@@ -7,10 +7,11 @@ Checksums are cached by path, size and modification time.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import TypeAlias
 
 from pydantic import TypeAdapter, ValidationError
 
@@ -164,3 +165,7 @@ def _time(product: FrozenProduct) -> datetime:
 
 def _content(product: FrozenProduct) -> list[str]:
     return sorted(f.checksum for f in product.files)
+
+
+SnapshotOpener: TypeAlias = Callable[[str], Snapshot]
+"""Opens the snapshot of a kind of product."""
