@@ -10,25 +10,10 @@ from tests.e2e.conftest import rasters, skymend, tally
 
 pytestmark = pytest.mark.e2e
 
-REACH = "window_days: 15, reach_days: 15"
-
 
 @pytest.fixture(scope="module")
 def stores(tmp_path_factory):
     return tmp_path_factory.mktemp("stores")
-
-
-@pytest.fixture
-def short(region):
-    """Write a region of five dates that look 15 days around; return its path."""
-
-    def write(end="2018-06-26"):
-        path = region(end)
-        text = path.read_text()
-        path.write_text(text.replace("window_days: 20, reach_days: 30", REACH))
-        return path
-
-    return write
 
 
 def run(region, store, engine, **options):
@@ -36,32 +21,32 @@ def run(region, store, engine, **options):
     return tally(done)
 
 
-def test_prefect_and_snakemake_make_the_same_bytes_and_share_one_cache(short, stores):
-    by_prefect = run(short(), stores / "a", "prefect")
-    by_snakemake = run(short(), stores / "b", "snakemake")
+def test_prefect_and_snakemake_make_the_same_bytes_and_share_one_cache(region, stores):
+    by_prefect = run(region(), stores / "a", "prefect")
+    by_snakemake = run(region(), stores / "b", "snakemake")
     assert by_prefect["failed"] == by_snakemake["failed"] == 0
     assert by_prefect["executed"] == by_snakemake["executed"] > 20
     made = rasters(stores / "a")
     assert len(made) > 20
     assert made == rasters(stores / "b")
-    again = run(short(), stores / "a", "snakemake")
+    again = run(region(), stores / "a", "snakemake")
     assert again["executed"] == 0
     assert again["cached"] + again["skipped"] >= by_prefect["executed"]
-    assert run(short(), stores / "b", "prefect")["executed"] == 0
+    assert run(region(), stores / "b", "prefect")["executed"] == 0
 
 
-def test_one_more_date_costs_its_neighbours_only_as_the_plan_predicts(short, stores):
-    run(short(), stores / "a", "snakemake")
+def test_one_more_date_costs_its_neighbours_only_as_the_plan_predicts(region, stores):
+    run(region(), stores / "a", "snakemake")
     before = rasters(stores / "a")
-    longer = short(end="2018-07-01")
+    longer = region(end="2018-07-11")
     predicted = json.loads(
         skymend("plan", longer, "--store", stores / "a", "--diff", "--json").stdout
     )
     done = run(longer, stores / "a", "snakemake")
     assert done["executed"] + done["skipped"] == predicted["to_run"]
     assert predicted["by_step"]["optical"] == predicted["by_step"]["mask"] == 1
-    # Of six dates those within the reach of 15 days, every 5 days, and the new one itself.
-    assert predicted["by_step"]["reconstruct"] <= 4
+    # Dates within the reach of 30 days, every 5 days, and the new one itself.
+    assert predicted["by_step"]["reconstruct"] <= 7
     assert predicted["by_step"]["report"] == predicted["by_step"]["publish"] == 1
     after = rasters(stores / "a")
     assert before.items() <= after.items(), "an extension overwrites nothing"
