@@ -78,6 +78,26 @@ def test_safe_products_through_the_local_searcher(tmp_path):
     assert safe.open_product(tmp_path / "got" / SAFE).files(("B04",))
 
 
+@pytest.mark.parametrize(
+    ("stated", "percent"), [("37.25", 37.25), ("much", None), ("137", None), (None, None)]
+)
+def test_the_cloud_share_of_the_metadata_is_the_items(tmp_path, stated, percent):
+    images = {
+        ("B04", 10): np.full((24, 30), 500, np.uint16),
+        ("SCL", 20): np.full((12, 15), 4, "u1"),
+    }
+    element = f"<Cloud_Coverage_Assessment>{stated}</Cloud_Coverage_Assessment>" if stated else ""
+    head, tail = safe_metadata("04.00", {3: -1000}).rsplit("</", 1)
+    metadata = f"{head}{element}</{tail}"
+    safe_folder(tmp_path / "products", images=images, metadata=metadata)
+    own = FolderSource(settings(tmp_path, {"folder": str(tmp_path / "products")}))
+    (item,) = own.search("sentinel-2-l2a", None, None, Filters())
+    assert item.properties.get("eo:cloud_cover") == percent
+    for most, count in ((37, 0), (38, 1 if percent else 0)):
+        found = own.search("sentinel-2-l2a", None, None, Filters(cloud_cover_max=most))
+        assert len(found) == count
+
+
 def test_archives_are_unpacked(tmp_path):
     name = GRD.removesuffix(".SAFE")
     (tmp_path / "zips").mkdir()

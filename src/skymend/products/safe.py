@@ -356,6 +356,23 @@ def parse_baseline(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 0)
 
 
+def cloud_share(metadata: Path) -> float | None:
+    """Return the share 0..1 of cloud in the whole product that its metadata state, if they do.
+
+    Raises
+    ------
+    ProductError
+        if the file cannot be read, or what it states is no share.
+    """
+    for element in parse_metadata(metadata).iter():
+        if element.tag.rpartition("}")[2] == "Cloud_Coverage_Assessment":
+            share = _number(metadata, "Cloud_Coverage_Assessment", (element.text or "").strip())
+            if not 0 <= share <= 100:
+                raise lacking(metadata, "a Cloud_Coverage_Assessment of 0..100", [f"{share:g}"])
+            return share / 100
+    return None
+
+
 def parse_metadata(path: Path) -> Element:
     """Parse an XML file of a SAFE folder: bounded in size, without entities.
 

@@ -7,6 +7,7 @@ scene classes are fetched and counted inside the area (:func:`counted`).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,6 +40,9 @@ Best: TypeAlias = Literal["earliest", "latest", "clearest"]
 
 SCENE_CLASS_PX = 1024
 """Scene classes are counted on at most so many rows and columns."""
+
+_SCENE_CLASSES = re.compile(r"^scl|_SCL_\d\dm\.jp2$", re.IGNORECASE)
+"""Keys of assets that hold them: by role, or by their path inside a SAFE."""
 
 _CLOUD_CLASSES = (3, 8, 9, 10)
 """Cloud shadow, cloud of medium and high probability, cirrus (Sen2Cor scene classes)."""
@@ -290,5 +294,5 @@ _ORDER: dict[str, Callable[[_Judged], tuple[object, ...]]] = {
 
 def _scene_classes(item: pystac.Item) -> str | None:
     """Return the key of the scene classification: a COG before a JPEG 2000, coarse before fine."""
-    found = [key for key in item.assets if key.lower().startswith("scl")]
+    found = [key for key in item.assets if _SCENE_CLASSES.search(key)]
     return min(found, key=lambda k: ("jp2" in k.lower(), "60" not in k, k), default=None)

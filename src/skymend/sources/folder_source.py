@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ _KINDS = {
     "sentinel-1-s1tiling": "s1tiling",
     "stac": "stac",
 }
+_METADATA = re.compile(r"(^|/)MTD_MSIL(1C|2A)\.xml$")
 _BLOCK = 2**20
 
 
@@ -58,7 +61,7 @@ class FolderSource:
             items = touching(self._known(collection, period), area)
         else:
             items = listing.items(self._entries(), collection, self.name, area, period)
-        return naming.collect(items, filters)
+        return naming.collect(map(_with_clouds, items), filters)
 
     def fetch(
         self,
@@ -135,6 +138,19 @@ class FolderSource:
                 fix="set the endpoint 'folder' of the source to the folder",
             )
         return Path(text)
+
+
+def _with_clouds(item: pystac.Item) -> pystac.Item:
+    """Add the cloud share that the metadata of a Sentinel-2 SAFE folder state, if they can."""
+    from skymend.products import safe
+
+    metadata = (Path(a.href) for a in item.assets.values() if _METADATA.search(a.href))
+    for path in metadata:
+        with suppress(ProductError):
+            share = safe.cloud_share(path)
+            if share is not None:
+                item.properties["eo:cloud_cover"] = 100 * share
+    return item
 
 
 def _files(root: Path) -> list[Path]:
