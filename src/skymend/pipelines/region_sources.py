@@ -65,7 +65,10 @@ class OpticalSource(Source):
 
     level: Literal["L2A", "L1C"] = Field("L2A", description="Surface or top-of-atmosphere.")
     max_cloud_cover: float = Field(
-        100.0, ge=0, le=100, description="Products cloudier than this (percent) are left out."
+        100.0,
+        ge=0,
+        le=100,
+        description="Products of a catalogue cloudier than this (percent) are left out.",
     )
 
 
