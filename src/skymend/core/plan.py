@@ -181,7 +181,9 @@ class Plan:
             return TypeAdapter(cls).validate_python(parts)
         except ValidationError as error:
             raise _no_plan(path, first_fault(error)) from error
-        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        except OSError as error:
+            raise _no_plan(path, f"{error.strerror or error}".lower()) from error
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise _no_plan(path, f"{type(error).__name__}: {error}") from error
 
 
