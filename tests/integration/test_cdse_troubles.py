@@ -63,7 +63,7 @@ STAC = "POST /v1/search"
         ("cdse", STAC, {"features": [{"id": "x", "properties": {}}]}, "'properties.datetime'"),
         ("cdse", STAC, b"<html>maintenance</html>", "a JSON object"),
         ("cdse", "GET /v1/?", {"type": "Catalog"}, "'stac_version'"),
-        ("cdse", "GET /v1/?", {"type": "Catalog", "stac_version": "1.1.0"}, "'links'"),
+        ("cdse", "GET /v1/?", {"stac_version": "1.1.0", "id": "x"}, "'links'"),
     ],
 )
 def test_malformed_answers_name_the_field(products, tmp_path, provider, route, body, field):

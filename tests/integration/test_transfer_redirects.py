@@ -1,5 +1,6 @@
 """Where a download is sent on to, who may see its credentials, and headers that never end."""
 
+import base64
 import ssl
 import threading
 import time
@@ -67,6 +68,15 @@ def test_a_proxy_of_the_environment(hosts, tmp_path, monkeypatch):
     assert there.seen == [("http://far.invalid/x", None)]
     download(Remote(f"{first}/y", "p", "b"), tmp_path, options=FAST)
     assert here.seen == [("/y", None)]
+
+
+def test_the_login_of_a_proxy_stands_in_its_address():
+    from skymend.sources.transfer.connections import pools
+
+    proxied = pools("user:p%40ss@proxy:3128")
+    assert proxied.proxy.url == "http://user:p%40ss@proxy:3128"
+    basic = base64.b64encode(b"user:p@ss").decode()
+    assert proxied.proxy_headers == {"proxy-authorization": f"Basic {basic}"}
 
 
 @pytest.mark.parametrize("target", ["file:///etc/passwd", "ftp://h/x", "/loop"])

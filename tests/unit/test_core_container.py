@@ -173,6 +173,21 @@ def test_proxies_and_certificates_go_along(machine: Path, monkeypatch: pytest.Mo
     )
 
 
+def test_what_names_no_file_that_a_job_can_read_stays_here(
+    machine: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    certificates = machine / "certificates"
+    certificates.mkdir()
+    monkeypatch.setenv("SSL_CERT_DIR", "~/certificates")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(machine / "none.pem"))
+    argv = command(reach="store")
+
+    assert "SSL_CERT_DIR=/run/skymend/SSL_CERT_DIR" in options(argv, "--env")
+    folder = ["type=bind", f"src={certificates}", "dst=/run/skymend/SSL_CERT_DIR", "readonly"]
+    assert folder in mounts(argv)
+    assert not any("REQUESTS_CA_BUNDLE" in part for part in argv)
+
+
 def test_a_file_that_the_job_s_user_cannot_read_stays_outside(secrets: Path) -> None:
     (secrets / ".netrc").chmod(0o600)
     (secrets / ".aws" / "credentials").unlink()

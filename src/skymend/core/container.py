@@ -58,11 +58,12 @@ _FILES: Mapping[str, str] = {
     "AWS_CA_BUNDLE": "",
     "AWS_WEB_IDENTITY_TOKEN_FILE": "",
     "SSL_CERT_FILE": "",
+    "SSL_CERT_DIR": "",
     "REQUESTS_CA_BUNDLE": "",
     "CURL_CA_BUNDLE": "",
     "GOOGLE_APPLICATION_CREDENTIALS": "",
 }
-"""Variables that name a file, and where it lies in the home folder when they do not."""
+"""Variables that name a file or folder, and where it lies in the home folder when they do not."""
 
 _FOREIGN = "/run/skymend"
 _TMP_SHARE = 0.5
@@ -167,7 +168,8 @@ def _network(store: Path, reach: Reach, uid: int, gid: int) -> list[str]:
         return ["--network", "none"]
     beginnings = _PASSED[reach]
     files = {n: p for n, p in _files(uid, gid).items() if n.startswith(beginnings)}
-    names = {n for n in os.environ if n.upper().startswith(beginnings)} - _OWN - files.keys()
+    names = {n for n in os.environ if n.upper().startswith(beginnings)}
+    names -= _OWN | {n for n in _FILES if os.environ.get(n) != os.devnull}
     # A folder of its own: those above the files may be closed to the job's user.
     places = {name: Path(_FOREIGN) / name for name in files}
     own = {"SKYMEND_CACHE": store / "cache", "SKYMEND_STORE_FOLDER": store, **places}
@@ -181,14 +183,25 @@ def _network(store: Path, reach: Reach, uid: int, gid: int) -> list[str]:
 
 
 def _files(uid: int, gid: int) -> dict[str, Path]:
-    """Return the files that hold logins and certificates, if the job's user may read them."""
+    """Return the files that hold logins and certificates, if the job's user may read them.
+
+    Of others the job is not told: their place on this machine says nothing inside.
+    """
     found = {}
     for name, usual in _FILES.items():
         given = os.environ.get(name) or (Path.home() / usual if usual else None)
-        path = Path(given).absolute() if given else None
-        if path is not None and path.is_file() and _may_read(path, uid, gid):
+        path = Path(given).expanduser().absolute() if given else None
+        if path is not None and _is_there(path) and _may_read(path, uid, gid):
             found[name] = path
     return found
+
+
+def _is_there(path: Path) -> bool:
+    """Tell a file or folder from a device or nothing; one below a closed folder is not there."""
+    try:
+        return path.is_file() or path.is_dir()
+    except PermissionError:
+        return False
 
 
 def _may_read(path: Path, uid: int, gid: int) -> bool:

@@ -84,7 +84,7 @@ def held_locks(folder: Path) -> set[str]:
 
 
 def _is_held(path: Path) -> bool:
-    descriptor = os.open(path, os.O_RDWR)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

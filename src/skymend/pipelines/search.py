@@ -29,6 +29,9 @@ DEM_MARGIN_M = 20_000.0
 
 DEM_RESOLUTION_M = 30.0
 
+_FILES = "files-2"
+"""What a snapshot freezes of a product; raised when readers ask for other files of it."""
+
 _EXPECTED = ("outside the period", "was asked for")
 """Reasons that tell nothing new: other dates, and other sensors in the same catalogue."""
 
@@ -126,7 +129,7 @@ def _search(
 def _question(name: str, source: Source, bands: Sequence[str]) -> list[Any]:
     """Return what makes a search another one, whose answer is frozen for itself."""
     where = str(source.path or remote.collection_of(name, source))
-    asked: list[Any] = [name, source.provider, where, sorted(bands)]
+    asked: list[Any] = [_FILES, name, source.provider, where, sorted(bands)]
     if isinstance(source, OpticalSource) and source.max_cloud_cover < 100:
         asked.append({"max_cloud_cover": source.max_cloud_cover})
     if isinstance(source, RadarSource) and source.relative_orbits:
@@ -143,8 +146,9 @@ def _local(
     bands: Sequence[str],
 ) -> tuple[Sequence[Product | RemoteProduct], tuple[str, ...]]:
     if isinstance(source, OpticalSource) and source.max_cloud_cover < 100:
+        field = "mask.source" if name == "l1c" else f"sources.{name}"
         raise ConfigError(
-            where=f"sources.{name}.max_cloud_cover",
+            where=f"{field}.max_cloud_cover",
             expected="a catalogue, which states the cloud share of its products",
             found=f"a folder ({source.provider})",
             fix="leave it out: what is cloudy is masked",

@@ -295,4 +295,4 @@ _ORDER: dict[str, Callable[[_Judged], tuple[object, ...]]] = {
 def _scene_classes(item: pystac.Item) -> str | None:
     """Return the key of the scene classification: a COG before a JPEG 2000, coarse before fine."""
     found = [key for key in item.assets if _SCENE_CLASSES.search(key)]
-    return min(found, key=lambda k: ("jp2" in k.lower(), "60" not in k, k), default=None)
+    return min(found, key=lambda k: ("jp2" in k.lower(), "60m" not in k.lower(), k), default=None)

@@ -149,7 +149,7 @@ def _with_clouds(item: pystac.Item) -> pystac.Item:
         with suppress(ProductError):
             share = safe.cloud_share(path)
             if share is not None:
-                item.properties["eo:cloud_cover"] = 100 * share
+                item.properties["eo:cloud_cover"] = round(100 * share, 6)
     return item
 
 

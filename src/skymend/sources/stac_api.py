@@ -178,9 +178,10 @@ class StacApi:
             address = str(getattr(source, "href", source)).split("?", maxsplit=1)[0]
             if address.endswith("/search"):
                 answers.field(document, "features", list, self._where())
-            if address.rstrip("/") == self._url():
+            landing = address.rstrip("/") == self._url()
+            if landing:
                 _check_landing(document, self._where())
-            _check_links(document, self._where())
+            _check_links(document, self._where(), followed=None if landing else "next")
             return document
 
         return read_strictly
@@ -217,12 +218,14 @@ def _check_landing(document: dict[str, Any], where: str) -> None:
             del document[name]
 
 
-def _check_links(document: dict[str, Any], where: str) -> None:
-    """Check the links of a page, which pystac-client follows without looking."""
+def _check_links(document: dict[str, Any], where: str, followed: str | None) -> None:
+    """Check the links of a page, which pystac-client reads without looking: all, or one kind."""
     for number in range(len(answers.field(document, "links", list, where, default=[]))):
         link = f"links.{number}"
-        for name in ("rel", "href"):
-            answers.field(document, f"{link}.{name}", str, where)
+        relation = answers.field(document, f"{link}.rel", str, where)
+        if followed is not None and relation != followed:
+            continue
+        answers.field(document, f"{link}.href", str, where)
         answers.field(document, f"{link}.method", str, where, default="GET")
         for name in ("body", "headers"):
             answers.field(document, f"{link}.{name}", dict, where, default={})

@@ -7,7 +7,7 @@ import socket
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 from skymend.sources.transfer.trouble import Cut
@@ -111,10 +111,19 @@ def proxy_for(url: str) -> str | None:
 
 
 def pools(proxy: str | None, **options: Any) -> Any:
-    """Return a pool manager of urllib3 that goes through a proxy, or directly."""
-    import urllib3
+    """Return a pool manager of urllib3 that goes through a proxy, or directly.
 
-    return urllib3.ProxyManager(proxy, **options) if proxy else urllib3.PoolManager(**options)
+    A proxy's name and password stand in its address, ``http://`` may be left out.
+    """
+    import urllib3
+    from urllib3.util import make_headers, parse_url
+
+    if not proxy:
+        return urllib3.PoolManager(**options)
+    address = proxy if "://" in proxy else f"http://{proxy}"
+    login = parse_url(address).auth
+    headers = make_headers(proxy_basic_auth=unquote(login)) if login else None
+    return urllib3.ProxyManager(address, proxy_headers=headers, **options)
 
 
 def _watched_pools(active: dict[int, Any]) -> dict[str, Any]:
