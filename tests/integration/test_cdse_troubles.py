@@ -8,6 +8,7 @@ import pytest
 
 from skymend.core.errors import AnswerError, ConfigError, ProductError, RetryableError, SkipJob
 from skymend.simulate import write
+from skymend.sources.downloads import fetch_item
 from skymend.sources.protocol import Filters
 from skymend.sources.registry import open_source
 from skymend.sources.transfer import Ledger
@@ -108,7 +109,7 @@ def test_a_withdrawn_product_fails_with_its_successor(tmp_path):
         assert successor.id != frozen.id
         for assets in ([], ["B04"]):
             with pytest.raises(ProductError, match=f"its successor is {successor.id}"):
-                source.fetch(frozen, assets, cache / "here")
+                fetch_item(source, frozen, assets, cache / "here")
 
 
 def test_an_offline_product_is_skipped_with_the_reason(settings, tmp_path):

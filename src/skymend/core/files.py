@@ -66,11 +66,16 @@ def _sync(path: Path) -> None:
 
 
 @contextmanager
-def file_lock(path: Path) -> Iterator[None]:
-    """Hold a lock file among the processes of this machine; the kernel frees it when we die."""
+def file_lock(path: Path, *, mode: int = 0o666) -> Iterator[None]:
+    """Hold a lock file among the processes of this machine; the kernel frees it when we die.
+
+    Parameters
+    ----------
+    mode : of the file when it is made, less the umask.
+    """
     with store_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, mode)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield

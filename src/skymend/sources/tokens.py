@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import base64
 import binascii
-import fcntl
 import hashlib
 import hmac
 import json
 import os
 import struct
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +26,7 @@ from urllib.parse import urlencode
 from pydantic import TypeAdapter
 
 from skymend.core.errors import AccessError, ConfigError, RetryableError
-from skymend.core.files import store_errors
+from skymend.core.files import file_lock, store_errors
 from skymend.sources.answers import field, malformed, read_json
 from skymend.sources.credentials import Credentials, Secrets
 from skymend.sources.transfer.answers import retry_after
@@ -273,14 +272,8 @@ class TokenChain:
                 json.dump(asdict(tokens), stream)
             os.replace(part, path)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
+    def _locked(self) -> AbstractContextManager[None]:
         path = self._path.with_suffix(".lock")
         with store_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+        return file_lock(path, mode=0o600)

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from skymend.core.errors import ProductError, SkipJob, SkymendError
-from skymend.sources import naming, versions
-from skymend.sources.answers import field, time_of
+from skymend.core.errors import SkipJob, SkymendError
+from skymend.sources import naming
+from skymend.sources.answers import field
 from skymend.sources.cdse import odata
 from skymend.sources.cdse.access import Shelf, chain_of, first_object, has_keys
 from skymend.sources.cdse.catalogue import (
@@ -40,10 +39,6 @@ if TYPE_CHECKING:
 
     from skymend.sources.area import Area
     from skymend.sources.transfer import Progress, Receipt
-
-
-_GONE = ("status 404", "status 410")
-_AROUND = timedelta(seconds=60)
 
 
 class Cdse:
@@ -102,22 +97,12 @@ class Cdse:
         ConfigError
             if the product has no such band.
         ProductError
-            if the provider has withdrawn the product; the sentence names its successor.
+            if a file is not what it should be, or is gone (``status 404``).
         SkipJob
             if the product is offline: the Data Space has no order by interface.
         """
         if item.properties.get("order:status") == "orderable":
             raise SkipJob(f"{item.id} is offline at cdse, where only its workspace can order it")
-        try:
-            return self._fetch(item, assets, destination, progress)
-        except ProductError as error:
-            if error.found.startswith(_GONE):
-                raise self._gone(item, error) from error
-            raise
-
-    def _fetch(
-        self, item: pystac.Item, assets: Sequence[str], destination: Path, progress: Progress | None
-    ) -> tuple[Receipt, ...]:
         s3 = self._by_s3()
         shelf = Shelf(item, self.settings, s3=s3)
         door = Door(PROVIDER, self.settings, shelf.signer(), LIMITS, progress)
@@ -157,17 +142,6 @@ class Cdse:
         ledger = ledger_of(self.settings, PROVIDER, LIMITS)
         client = JsonClient(PROVIDER, self.settings.timeout_s, ledger=ledger)
         return client.get(f"{base}/Products", query)
-
-    def _gone(self, item: pystac.Item, error: ProductError) -> ProductError:
-        """Return what to say of a product that is not there: who took its place."""
-        start, end = (_moment(item, edge) for edge in ("start_datetime", "end_datetime"))
-        tile = str(item.properties.get("grid:code") or "").removeprefix("MGRS-") or None
-        filters = Filters(platform=item.properties.get("platform"), tile=tile)
-        period = (start - _AROUND, end + _AROUND)
-        found = self.search(str(item.collection_id), None, period, filters)
-        if any(other.id == item.id for other in found):
-            return error  # the product is there; one file of it is missing
-        return versions.withdrawn(item, found)
 
     def _archive(self, shelf: Shelf, door: Door, destination: Path) -> tuple[Receipt, ...]:
         remote = shelf.archive()
@@ -232,10 +206,3 @@ class CdseS3(Cdse):
 
     def _by_s3(self) -> bool:
         return True
-
-
-def _moment(item: pystac.Item, key: str) -> datetime:
-    text = item.properties.get(key)
-    if text is not None:
-        return datetime.fromisoformat(str(text))
-    return time_of({key: item.datetime and item.datetime.isoformat()}, key, f"item {item.id}")
