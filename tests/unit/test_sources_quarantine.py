@@ -11,6 +11,7 @@ from skymend.cli import app
 from skymend.core.errors import ConfigError
 from skymend.sources.held import quarantine_report, released
 from skymend.sources.transfer import Digest, Quarantine, Remote
+from skymend.sources.transfer.quarantine import Held
 
 
 def bad(folder, name, provider="cdse"):
@@ -55,3 +56,17 @@ def test_the_command(tmp_path, monkeypatch):
     assert json.loads(run(app, ["quarantine", "--json"]).stdout) == {"quarantine": []}
     refused = run(app, ["quarantine", "--release", "a.zip"])
     assert isinstance(refused.exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("stated", "address"), [("md5:0,sha1:1", ""), ("http://h/x/a.zip", "http://h/x/a.zip")]
+)
+def test_entries_of_the_first_version_are_listed_and_released(tmp_path, stated, address):
+    reason = "a.zip came twice with the same wrong md5 1"
+    (tmp_path / "quarantine").mkdir()
+    entries = {f"cdse/a.zip/{stated}": {"found": ["md5 1"], "reason": reason}}
+    (tmp_path / "quarantine" / "quarantine.json").write_text(json.dumps(entries))
+    assert Quarantine(tmp_path).held() == (Held("cdse", "a.zip", address, reason),)
+    assert quarantine_report(tmp_path) == f"cdse  a.zip: {reason}" + f" ({address})" * bool(address)
+    released(["a.zip"], tmp_path)
+    assert quarantine_report(tmp_path) == "nothing is in quarantine"

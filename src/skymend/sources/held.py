@@ -8,7 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from skymend.core.files import machine_cache
-from skymend.sources.transfer.quarantine import Quarantine
+from skymend.sources.transfer.quarantine import Held, Quarantine
 
 
 def quarantine_report(folder: Path | None = None, *, as_json: bool = False) -> str:
@@ -23,7 +23,7 @@ def quarantine_report(folder: Path | None = None, *, as_json: bool = False) -> s
         return json.dumps({"quarantine": [asdict(one) for one in held]})
     if not held:
         return "nothing is in quarantine"
-    return "\n".join(f"{one.provider}  {one.name}: {one.reason} ({one.address})" for one in held)
+    return "\n".join(_line(one) for one in held)
 
 
 def released(names: Sequence[str], folder: Path | None = None) -> str:
@@ -37,6 +37,11 @@ def released(names: Sequence[str], folder: Path | None = None) -> str:
     quarantine = _quarantine(folder)
     free = [one for name in names for one in quarantine.release(name)]
     return "\n".join(f"{one.provider}  {one.name}: may be fetched again" for one in free)
+
+
+def _line(one: Held) -> str:
+    where = f" ({one.address})" if one.address else ""
+    return f"{one.provider}  {one.name}: {one.reason}{where}"
 
 
 def _quarantine(folder: Path | None) -> Quarantine:

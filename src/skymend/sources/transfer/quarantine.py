@@ -96,11 +96,15 @@ def _identity(remote: Remote) -> str:
 
 def _all(entries: dict[str, dict[str, Any]]) -> dict[str, Held]:
     """Return the entries with a reason; others were wrong once only."""
-    return {
-        key: Held(*(str(entry.get(part, "")) for part in ("provider", "name", "address", "reason")))
-        for key, entry in entries.items()
-        if "reason" in entry
-    }
+    return {key: _held(key, entry) for key, entry in entries.items() if "reason" in entry}
+
+
+def _held(key: str, entry: dict[str, Any]) -> Held:
+    """Read an entry; those of the first version say whose they are in their key alone."""
+    provider, name, stated = (*key.split("/", 2), "", "")[:3]
+    address = stated if "://" in stated else ""
+    known = {"provider": provider, "name": name, "address": address} | entry
+    return Held(*(str(known[part]) for part in ("provider", "name", "address", "reason")))
 
 
 def _order(held: Held) -> tuple[str, str, str]:
