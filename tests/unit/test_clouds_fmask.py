@@ -11,7 +11,12 @@ from skymend.clouds.fmask.cirrus import normalise_cirrus
 from skymend.clouds.fmask.engine import Options, run_fmask
 from skymend.clouds.fmask.fill import LEVELS, fill
 from skymend.clouds.fmask.geometry import drift, mean_angles
-from skymend.clouds.fmask.parallax import coarsened, displacement_index, index_around
+from skymend.clouds.fmask.parallax import (
+    as_interpolated,
+    coarsened,
+    displacement_index,
+    index_around,
+)
 from skymend.clouds.fmask.potential import CLOUD_LIKE, VALID, WATER
 from skymend.clouds.fmask.probability import land_threshold, weights_of
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, absent, to_celsius, to_short
@@ -221,6 +226,9 @@ def test_finer_pixels_are_averaged_before_the_parallax_test():
     index = index_around(made, np.ones(fine.shape, bool), 1)
     assert index.shape == fine.shape
     assert np.median(index) > 0
+    edge = np.full((6, 8), 900, np.int16)
+    edge[:, 5:] = NODATA
+    np.testing.assert_array_equal(as_interpolated(edge), edge)
     odd = coarsened(np.array([[1, 3, 5], [5, 7, NODATA], [9, 11, 4]], np.int16), 2)
     np.testing.assert_array_equal(odd, [[4, NODATA], [10, 4]])
 

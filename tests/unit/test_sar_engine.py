@@ -136,6 +136,23 @@ def test_blocks_do_not_show_after_filters_and_multilook(tmp_path, chain):
     assert np.nanpercentile(difference, 99) < 0.05
 
 
+@pytest.mark.parametrize(
+    "chain",
+    [{"multilook": 8}, {"speckle": "boxcar", "speckle_window": 15}, {"multilook": 12}],
+    ids=str,
+)
+def test_blocks_do_not_show_on_level_ground_however_wide_the_averages(tmp_path, chain):
+    """Hills would give a wide margin of terrain, which hides one that is too narrow."""
+    survey = replace(SURVEY, slices=1)
+    products, dem = make_little(tmp_path / "grd", survey=survey, relief=2.0)
+    power, blocks = (
+        run(products, dem, tmp_path / str(n), LITTLE, EmbeddedEngine(block=n), **chain)[1]
+        for n in (128, 32)
+    )
+    np.testing.assert_array_equal(np.isfinite(power), np.isfinite(blocks))
+    assert np.nanmax(np.abs(10 * np.log10(blocks / power))) < 0.02
+
+
 def test_a_zip_gives_what_its_folder_gives(made, flattened, tmp_path):
     packed = []
     for product in made[0]:

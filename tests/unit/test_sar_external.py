@@ -14,6 +14,7 @@ from skymend.sar.external import Fence, Tool, launch, make_sure
 from skymend.sar.otb import OtbSettings
 from skymend.sar.s1tiling_config import S1TilingSettings
 from skymend.sar.snap import SnapSettings
+from tests.engine_case import make_safe
 
 TOOL = Tool(engine="made", name="maker", fix="install it", variable="SKYMEND_MAKER")
 
@@ -34,6 +35,29 @@ def test_every_engine_reads_image_and_memory(monkeypatch, kind, engine, usual):
         monkeypatch.setenv(f"SKYMEND_{engine}_MEMORY_GB", wrong)
         with pytest.raises(ConfigError, match=f"SKYMEND_{engine}_MEMORY_GB: expected gigabytes"):
             kind.of_environment()
+
+
+@pytest.mark.parametrize("engine", ["otb", "snap", "s1tiling"])
+def test_programs_run_elsewhere_so_every_path_is_whole(tmp_path, monkeypatch, engine):
+    monkeypatch.chdir(tmp_path)
+    product = make_safe(tmp_path)
+    made = open_engine(engine)
+    orders = []
+    monkeypatch.setattr(type(made), "demands", lambda *_: {})
+    monkeypatch.setattr(type(made), "tools", lambda _: ())
+    monkeypatch.setattr(type(made), "make", lambda _, order: orders.append(order))
+    made.process(
+        [product.relative_to(tmp_path)],
+        *(Grid.from_mgrs("31TCJ"), Path("dem.tif"), Path("out")),
+        chain=Chain(),
+        orbit=Path("orbit.EOF"),
+        geoid=Path("geoid.gtx"),
+        work=Path("out/work"),
+    )
+    (order,) = orders
+    paths = [order.dem, order.out, order.orbit, order.geoid, order.work]
+    assert paths == [tmp_path / p for p in ("dem.tif", "out", "orbit.EOF", "geoid.gtx", "out/work")]
+    assert [p.path for p in order.track.slices] == [product]
 
 
 def test_a_container_sees_its_files_and_nothing_else(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -79,6 +80,20 @@ def test_garbage_is_kept_within_bounds():
     assert endless.lines == ("x" * LONGEST_LINE,)
 
 
+def test_a_process_with_many_open_files_can_watch_a_program():
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if limits[1] < 1400:
+        pytest.skip("this system allows too few open files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(limits[0], 1400), limits[1]))
+    held = [os.open(os.devnull, os.O_RDONLY) for _ in range(1100)]
+    try:
+        assert shell("echo yes").lines == ("yes",)
+    finally:
+        for descriptor in held:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def test_letters_cut_in_two_stay_letters():
     finished = shell("printf '\\303'; sleep 0.3; printf '\\244\\n'")
     assert finished.lines == ("\u00e4",)
@@ -139,6 +154,8 @@ def test_death_and_a_full_disk_are_outcomes():
     killed = shell("kill -KILL $$")
     with pytest.raises(RetryableError, match=r"gpt: expected to run to its end.*signal 9"):
         check_killed(killed, "gpt")
+    with pytest.raises(RetryableError, match=r"gpt: expected to run to its end.*signal 9"):
+        check_killed(shell("kill -KILL $PPID; sleep 5"), "gpt")
     with pytest.raises(StoreError, match="a full disk"):
         check_killed(Finished(1, ("java.io.IOException: No space left on device",)), "gpt")
 

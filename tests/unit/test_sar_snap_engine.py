@@ -193,14 +193,15 @@ def test_gpt_in_an_image_gets_the_network_only_to_look_for_an_orbit(lines, tmp_p
     assert networks == ["bridge", "none"]
 
 
-def test_esa_snappy_gets_memory_threads_and_the_orbit_file(lines, tmp_path):
+def test_esa_snappy_gets_memory_threads_and_the_orbit_file(lines, tmp_path, monkeypatch):
     """The child once ran with Java's own heap and never saw the orbit file given."""
+    monkeypatch.setenv("_JAVA_OPTIONS", "-Dhttps.proxyHost=proxy")
     settings = SnapSettings(snappy=Path("/opt/snap/python"), memory_gb=6.0)
     work = process(settings, tmp_path, orbit=orbit_of_the_pass(tmp_path))
     ((argv, options),) = lines
     assert argv[0] == "/opt/snap/python"
     assert options["environment"] == {
-        "_JAVA_OPTIONS": f'-Xmx6144M "-Dsnap.userdir={work / "snap-user"}"'
+        "_JAVA_OPTIONS": f'-Dhttps.proxyHost=proxy -Xmx6144M "-Dsnap.userdir={work / "snap-user"}"'
     }
     job = json.loads((work / "values.json").read_text())
     assert (job["cache_mb"], job["threads"]) == (4608, 3)

@@ -30,6 +30,7 @@ USUAL_M = {"sentinel-2": 20.0, "landsat-8": 30.0, "landsat-9": 30.0}
 """Pixel sizes at which masks are made unless asked otherwise."""
 
 BANDS_M = (10.0, 20.0, 60.0)
+FINE_BANDS_M = BANDS_M[:2]
 """Pixel sizes of the bands of Sentinel-2."""
 
 
@@ -71,7 +72,7 @@ def mask_product(
             found=f"{size:g}",
             fix="correct it, or leave it away",
         )
-    _check_size(product, size)
+    _check_size(product, chosen, size)
     return open_masker(chosen).mask(product, resolution_m=size, dem=dem, cpus=cpus)
 
 
@@ -106,11 +107,15 @@ def _native(product: Maskable) -> tuple[Any, Grid]:
     return source, source.grid() if callable(source.grid) else source.grid
 
 
-def _check_size(product: Maskable, size: float) -> None:
-    """Refuse pixels that do not fit those of every band: one must hold the other wholly."""
+def _check_size(product: Maskable, engine: str, size: float) -> None:
+    """Refuse pixels that do not fit those of every band read: one must hold the other wholly."""
     source, grid = _native(product)
-    usual = getattr(source, "sensor", None) == "sentinel-2" and grid.resolution == 10
-    pixels = BANDS_M if usual else (grid.resolution,)
+    pixels: tuple[float, ...] = (grid.resolution,)
+    if grid.resolution == 10 and getattr(source, "sensor", None) == "sentinel-2":
+        pixels = FINE_BANDS_M if engine == "csmask" else BANDS_M
+    elif grid.resolution == 10 and isinstance(source, safe.SafeProduct):
+        pixels = FINE_BANDS_M
+    usual = len(pixels) > 1
     ratios = [max(size, pixel) / min(size, pixel) for pixel in pixels]
     if all(abs(ratio - round(ratio)) < 1e-6 for ratio in ratios):
         return
@@ -119,7 +124,9 @@ def _check_size(product: Maskable, size: float) -> None:
         where="--resolution",
         expected=f"a multiple or a whole part of the bands' own pixel sizes ({listed} m)",
         found=f"{size:g}",
-        fix="choose 10, 20 or a multiple of 60" if usual else f"choose {listed} or a multiple",
+        fix=f"choose 10, 20 or a multiple of {pixels[-1]:g}"
+        if usual
+        else f"choose {listed} or a multiple",
     )
 
 

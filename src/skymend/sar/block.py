@@ -31,6 +31,9 @@ _LAYOVER_REACH = 2.0
 
 _BORDER = 3
 
+_METRES_A_PIXEL = 12.5
+"""Ground that a radar pixel of a GRD (10 m) covers at most: it may lie aslant to the grid."""
+
 
 @dataclass(frozen=True, slots=True)
 class Block:
@@ -102,8 +105,18 @@ def process_block(recipe: Recipe, window: Window) -> Block:
     return _coarsen(result, n)
 
 
+def _reach(chain: Chain) -> int:
+    """Return how many radar pixels around a position count for its value."""
+    looks = chain.multilook
+    # A position lies up to half a cell from the middles of its two cells, each half a cell wide.
+    return margin(chain.speckle, chain.speckle_window) + 2 + math.ceil(1.5 * looks) * (looks > 1)
+
+
 def _padding(recipe: Recipe, part: Grid) -> tuple[int, int]:
-    """Return rows and columns of margin: as far as terrain around can be laid over the block."""
+    """Return rows and columns of margin: as far as terrain around can be laid over the block.
+
+    What is flattened also needs all the terrain of the radar pixels around its own.
+    """
     low, high = recipe.terrain.relief(part.bounds)
     metre = 1.0 if part.resolution > 1e-2 else 1 / 111_320.0
     reach = min(_LAYOVER_REACH * (high - low), MARGIN_M) * metre / part.resolution
@@ -112,7 +125,11 @@ def _padding(recipe: Recipe, part: Grid) -> tuple[int, int]:
     slack = math.sin(math.radians(6.0))
     down = reach * min(abs(math.sin(heading)) + slack, 1.0)
     across = reach * min(abs(math.cos(heading)) + slack, 1.0)
-    return _BORDER + math.ceil(down), _BORDER + math.ceil(across)
+    border = _BORDER
+    if recipe.chain.convention == FLATTENED:
+        around = _reach(recipe.chain) + recipe.chain.multilook
+        border += math.ceil(_METRES_A_PIXEL * around * metre / part.resolution)
+    return border + math.ceil(down), border + math.ceil(across)
 
 
 def _add_slice(
@@ -196,8 +213,7 @@ def _radar_window(
     """Return the part of the loaded window that a block needs, relative to it."""
     if not inside.all():
         line, sample = line[inside], sample[inside]
-    looks = chain.multilook
-    reach = margin(chain.speckle, chain.speckle_window) + 2 + (looks if looks > 1 else 0)
+    looks, reach = chain.multilook, _reach(chain)
     window = piece.window
     top, rows = _span(line, reach, looks, window.row, window.rows)
     left, columns = _span(sample, reach, looks, window.column, window.columns)

@@ -71,8 +71,12 @@ class ExternalEngine(ABC):
         # Before products are unpacked and heights are cut, which takes minutes.
         for tool in self.tools():
             make_sure(tool, self.settings.image)
-        track = open_pass(products, chain.polarisations)
-        return self.make(Order(track, grid, dem, out, chain, orbit, geoid, work, cpus))
+        # Programs run in the work folder, so every path is whole; the name of an EOF file counts.
+        track = open_pass([product.absolute() for product in products], chain.polarisations)
+        orbit = None if orbit is None else orbit.absolute()
+        geoid = None if geoid is None else geoid.resolve()
+        folders = (dem.resolve(), out.resolve())
+        return self.make(Order(track, grid, *folders, chain, orbit, geoid, work.resolve(), cpus))
 
     @abstractmethod
     def demands(
@@ -193,7 +197,7 @@ class Tool:
 
 def _runnable(path: Path, variable: str) -> Path:
     if path.is_file() and os.access(path, os.X_OK):
-        return path
+        return path.absolute()
     raise ToolMissingError(
         where=variable,
         expected=f"a program that can be run at {path}",

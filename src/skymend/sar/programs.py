@@ -27,12 +27,13 @@ _GUARD = """\
 exec 3<&0
 "$@" </dev/null 3<&- &
 job=$!
-{ cat; [ -z "$0" ] || docker rm --force "$0"; kill -KILL 0; } <&3 >/dev/null 2>&1 &
+{ cat; [ -z "$0" ] || timeout 60 docker rm --force "$0"; kill -KILL 0; } <&3 >/dev/null 2>&1 &
 wait "$job"
 """
 """Runs a program in a process group of its own. Standard input is a pipe that the caller holds
 open and never writes to: the kernel closes it when the caller ends, however it ends, and then the
-whole group is killed, and the container named by ``$0`` removed."""
+container named by ``$0`` is removed, if Docker answers within a minute, and the whole group is
+killed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +58,7 @@ class Finished:
 def find_on_path(name: str) -> Path | None:
     """Return where a program lies on the PATH; None if it does not."""
     found = shutil.which(name)
-    return Path(found) if found else None
+    return Path(found).absolute() if found else None
 
 
 def run_program(
@@ -104,6 +105,8 @@ def run_program(
             on_text(text)
             lines.add(text)
         code = process.wait()
+    # A shell says 128 + n where a signal ended its program; so do we where one ended the shell.
+    code = 128 - code if code < 0 else code
     finished = Finished(code, lines.all())
     if code in {126, 127}:
         raise _not_started(argv[0], last_words(finished))
@@ -124,10 +127,13 @@ def _pieces(process: subprocess.Popen[bytes]) -> Iterator[str]:
     stream = process.stdout
     if stream is None:
         return
+    # Unlike select, poll takes any number of a file.
+    poller = select.poll()
+    poller.register(stream, select.POLLIN | select.POLLHUP)
     decoder = codecs.getincrementaldecoder("utf-8")("replace")
     while True:
         ended = process.poll() is not None
-        ready, _, _ = select.select([stream], [], [], 0 if ended else _IDLE_S)
+        ready = poller.poll(0 if ended else 1000 * _IDLE_S)
         if not ready and ended:
             return
         if ready:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -76,7 +77,7 @@ class SnapSettings(ToolSettings):
         return cls(
             image=variable("SKYMEND_SNAP_IMAGE"),
             memory_gb=cls._memory(),
-            snappy=None if snappy is None else Path(snappy),
+            snappy=None if snappy is None else Path(snappy).absolute(),
             graph=None if graph is None else Path(graph),
         )
 
@@ -214,11 +215,13 @@ def run_snappy(
     job = {"cache_mb": int(heap * _HEAP_SHARE), "threads": order.cpus, "values": dict(values)}
     listed = order.work / "values.json"
     write_text(listed, json.dumps(job, indent=1))
-    options = [f"-Xmx{heap}M", *([] if home is None else [f'"-Dsnap.userdir={home}"'])]
+    # Of two values Java takes the later one: those of the user stay, but for these.
+    options = [os.environ.get("_JAVA_OPTIONS", ""), f"-Xmx{heap}M"]
+    options += [] if home is None else [f'"-Dsnap.userdir={home}"']
     child = Path(__file__).with_name("snappy_child.py")
     return run_program(
         [str(settings.snappy), str(child), str(graph), str(listed)],
-        environment={"_JAVA_OPTIONS": " ".join(options)},
+        environment={"_JAVA_OPTIONS": " ".join(options).strip()},
         folder=order.work,
         on_text=on_text,
     )
@@ -309,7 +312,7 @@ def _facts(track: Pass, chain: Chain, graph: Graph, orbit: Path | None) -> dict[
         "thermal_noise_removed": "ThermalNoiseRemoval" in nodes,
         "border_noise_removed": "Remove-GRD-Border-Noise" in nodes,
         "speckle": _speckle_of(nodes),
-        "multilook": int(nodes.get("Multilook", {}).get("nRgLooks", "1")),
+        "multilook": _looks(nodes.get("Multilook", {}).get("nRgLooks", "1")),
         "geoid": "EGM96 of SNAP",
     }
     if "Terrain-Flattening" in nodes:
@@ -321,6 +324,11 @@ def _facts(track: Pass, chain: Chain, graph: Graph, orbit: Path | None) -> dict[
         kind = "RESORB" if "RESORB" in orbit.name else "POEORB"
         facts |= {"orbit": [kind], "orbit_file": [orbit.name]}
     return facts
+
+
+def _looks(text: str) -> int | str:
+    """Return a number of looks; what a graph of the user's own says where it is no whole number."""
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 def _speckle_of(nodes: Mapping[str, Mapping[str, str]]) -> str:

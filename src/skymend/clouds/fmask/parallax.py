@@ -115,16 +115,23 @@ def as_interpolated(band: ShortArray) -> ShortArray:
     """Blur B08 as B07 and B8A are blurred, which came to finer pixels by interpolation.
 
     The mean over a pixel of what was interpolated linearly from pixels of its size holds an
-    eighth of either neighbour, in both directions.
+    eighth of either neighbour, in both directions. Neighbours without data have no share.
     """
     import cv2
 
     weights = np.array([0.125, 0.75, 0.125], np.float32)
-    blurred = cv2.sepFilter2D(
-        band.astype(np.float32), -1, weights, weights, borderType=cv2.BORDER_REFLECT
-    )
-    same: ShortArray = np.rint(blurred).astype(np.int16)
-    same[band == NODATA] = NODATA
+
+    def blurred(values: FloatArray) -> FloatArray:
+        mixed: FloatArray = cv2.sepFilter2D(
+            values, -1, weights, weights, borderType=cv2.BORDER_REFLECT
+        )
+        return mixed
+
+    known = band != NODATA
+    values = np.where(known, band, 0).astype(np.float32)
+    share = np.maximum(blurred(known.astype(np.float32)), np.float32(1e-6))
+    same: ShortArray = np.rint(blurred(values) / share).astype(np.int16)
+    same[~known] = NODATA
     return same
 
 
