@@ -103,6 +103,7 @@ def machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home folder, and nothing in the environment that a job could be given."""
     for name in [n for n in os.environ if n.upper().startswith(container._PASSED["providers"])]:
         monkeypatch.delenv(name)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     home = tmp_path / "home"
     home.mkdir()
     monkeypatch.setenv("HOME", str(home))
@@ -196,7 +197,68 @@ def test_a_file_that_the_job_s_user_cannot_read_stays_outside(secrets: Path) -> 
     mine = command(reach="providers", uid=os.geteuid() or 1, gid=os.getegid())
 
     assert len(mounts(argv)) == 2
-    assert len(mounts(mine)) == (3 if os.geteuid() else 2)
+    assert len(mounts(mine)) == (6 if os.geteuid() else 2)
+
+
+def shared_with(uid: int, home: Path, foreign: str = "") -> Path:
+    """A cache of the machine that belongs to a user, but for one file."""
+    cache = home / ".cache" / "skymend"
+    for name in ("tokens", "ledger/cdse"):
+        (cache / name).mkdir(parents=True)
+    (cache / "ledger" / "limits.json").write_text("{}")
+    (cache / "tokens" / "cdse.json").write_text("{}")
+    for path in cache.rglob("*"):
+        os.chown(path, uid + (path.name == foreign), -1)
+    return cache
+
+
+USER = os.geteuid() or 1000
+only_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+def test_a_job_that_fetches_shares_limits_and_logins_of_its_user(machine: Path) -> None:
+    cache = shared_with(USER, machine)
+    argv = command(reach="providers", uid=USER)
+
+    assert f"SKYMEND_CACHE={cache}" in options(argv, "--env")
+    assert mounts(argv)[:3] == [
+        ["type=tmpfs", f"dst={cache}", "tmpfs-mode=1777", "tmpfs-size=64m"],
+        ["type=bind", f"src={cache}/ledger", f"dst={cache}/ledger"],
+        ["type=bind", f"src={cache}/tokens", f"dst={cache}/tokens"],
+    ]
+    assert not any(str(cache) in part for part in command(reach="store", uid=USER))
+
+
+def test_a_cache_in_the_store_is_there_already(machine: Path) -> None:
+    cache = shared_with(USER, machine)
+    argv = command(reach="providers", uid=USER, store=machine)
+
+    assert f"SKYMEND_CACHE={cache}" in options(argv, "--env")
+    assert len(mounts(argv)) == 2
+
+
+@only_root
+@pytest.mark.parametrize("foreign", ["limits.json", "cdse.json", "ledger", "tokens"])
+def test_what_another_user_owns_is_not_shared(machine: Path, foreign: str) -> None:
+    shared_with(USER, machine, foreign)
+    argv = command(reach="providers", uid=USER)
+
+    assert "SKYMEND_CACHE=/data/store/cache" in options(argv, "--env")
+    assert len(mounts(argv)) == 2
+
+
+def test_a_cache_of_root_stays_outside(machine: Path) -> None:
+    argv = command(reach="providers", uid=os.geteuid() + 4242)
+
+    assert "SKYMEND_CACHE=/data/store/cache" in options(argv, "--env")
+    assert not (machine / ".cache").exists()
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="no job runs as root")
+def test_what_is_shared_is_made_for_the_first_job(machine: Path) -> None:
+    command(reach="providers", uid=os.geteuid())
+
+    assert (machine / ".cache" / "skymend" / "tokens").stat().st_mode & 0o777 == 0o700
 
 
 def test_a_null_file_is_no_file(machine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

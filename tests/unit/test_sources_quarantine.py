@@ -11,7 +11,7 @@ from skymend.cli import app
 from skymend.core.errors import ConfigError
 from skymend.sources.held import quarantine_report, released
 from skymend.sources.transfer import Digest, Quarantine, Remote
-from skymend.sources.transfer.quarantine import Held
+from skymend.sources.transfer.quarantine import Held, release_command
 
 
 def bad(folder, name, provider="cdse"):
@@ -70,3 +70,10 @@ def test_entries_of_the_first_version_are_listed_and_released(tmp_path, stated, 
     assert quarantine_report(tmp_path) == f"cdse  a.zip: {reason}" + f" ({address})" * bool(address)
     released(["a.zip"], tmp_path)
     assert quarantine_report(tmp_path) == "nothing is in quarantine"
+
+
+def test_the_advice_names_a_cache_that_was_moved(tmp_path, monkeypatch):
+    monkeypatch.delenv("SKYMEND_CACHE", raising=False)
+    assert release_command("a b.zip") == "skymend quarantine --release 'a b.zip'"
+    monkeypatch.setenv("SKYMEND_CACHE", "/a store/cache")
+    assert release_command("a.zip").startswith("SKYMEND_CACHE='/a store/cache' skymend quarantine")

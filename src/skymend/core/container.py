@@ -22,11 +22,13 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Literal, NoReturn, TypeAlias
 
 from skymend.core.errors import StoreError, ToolMissingError
+from skymend.core.files import machine_cache
 
 IMAGE_UID = 10001
 """The uid of the images' own user; it gets the stores that root makes."""
@@ -64,6 +66,9 @@ _FILES: Mapping[str, str] = {
     "GOOGLE_APPLICATION_CREDENTIALS": "",
 }
 """Variables that name a file or folder, and where it lies in the home folder when they do not."""
+
+_SHARED = ("ledger", "tokens")
+"""Folders of the machine's cache that count for all its processes, also in containers."""
 
 _FOREIGN = "/run/skymend"
 _TMP_SHARE = 0.5
@@ -152,7 +157,10 @@ def limits(uid: int, gid: int, cpus: int, memory_gb: float) -> list[str]:
 
 def bind(path: Path, *options: str, at: Path | None = None) -> str:
     """Return the value of ``--mount`` that shows a path at its own place, or at another."""
-    fields = ("type=bind", f"src={path}", f"dst={at or path}", *options)
+    return _mount("type=bind", f"src={path}", f"dst={at or path}", *options)
+
+
+def _mount(*fields: str) -> str:
     # Docker reads a mount as one line of CSV, so a comma in a path needs quotes.
     return ",".join(
         f'"{field.replace(chr(34), chr(34) * 2)}"' if "," in field else field for field in fields
@@ -162,7 +170,7 @@ def bind(path: Path, *options: str, at: Path | None = None) -> str:
 def _network(store: Path, reach: Reach, uid: int, gid: int) -> list[str]:
     """Return the options for what a job may reach: network, variables, files with logins.
 
-    Its caches lie in the store: nothing else can be written.
+    Its caches lie in the store, where it can write; what the machine shares, see :func:`_shared`.
     """
     if reach == "nothing":
         return ["--network", "none"]
@@ -172,14 +180,50 @@ def _network(store: Path, reach: Reach, uid: int, gid: int) -> list[str]:
     names -= _OWN | {n for n in _FILES if os.environ.get(n) != os.devnull}
     # A folder of its own: those above the files may be closed to the job's user.
     places = {name: Path(_FOREIGN) / name for name in files}
-    own = {"SKYMEND_CACHE": store / "cache", "SKYMEND_STORE_FOLDER": store, **places}
+    cache = _shared(uid) if reach == "providers" else None
+    own = {"SKYMEND_CACHE": cache or store / "cache", "SKYMEND_STORE_FOLDER": store, **places}
     mounts = [bind(path, "readonly", at=places[name]) for name, path in sorted(files.items())]
+    mounts += _cache_mounts(store, cache)
     return [
         *("--network", "host"),
         *(part for n in sorted(names) for part in ("--env", n)),
         *(part for n, path in sorted(own.items()) for part in ("--env", f"{n}={path}")),
         *(part for mount in mounts for part in ("--mount", mount)),
     ]
+
+
+def _shared(uid: int) -> Path | None:
+    """Return the machine's cache if the job's user owns all that is shared there, else None.
+
+    The files are their owner's alone: two users would shut each other out.
+    """
+    cache = machine_cache().absolute()
+    folders = [cache / name for name in _SHARED]
+    if os.geteuid() == uid:
+        with suppress(OSError):
+            for folder in folders:
+                folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return cache if all(_owns(uid, folder) for folder in folders) else None
+
+
+def _owns(uid: int, folder: Path) -> bool:
+    """Tell whether a folder is there, and a user owns it with all that lies in it."""
+    try:
+        owners = {folder.lstat().st_uid}
+    except OSError:
+        return False
+    for path in folder.rglob("*"):
+        with suppress(FileNotFoundError):  # a part that has just been moved into place
+            owners.add(path.lstat().st_uid)
+    return owners == {uid}
+
+
+def _cache_mounts(store: Path, cache: Path | None) -> list[str]:
+    """Return the mounts that show what is shared at its own place; other caches are in memory."""
+    if cache is None or cache.is_relative_to(store):
+        return []
+    memory = _mount("type=tmpfs", f"dst={cache}", "tmpfs-mode=1777", "tmpfs-size=64m")
+    return [memory, *(bind(cache / name) for name in _SHARED)]
 
 
 def _files(uid: int, gid: int) -> dict[str, Path]:

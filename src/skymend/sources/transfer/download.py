@@ -17,6 +17,7 @@ from skymend.sources.transfer.fetching import Fetcher
 from skymend.sources.transfer.ledger import Ledger
 from skymend.sources.transfer.part import Part
 from skymend.sources.transfer.progress import Meter, Progress, silent
+from skymend.sources.transfer.quarantine import release_command
 from skymend.sources.transfer.session import Session, no_allowance
 from skymend.sources.transfer.trouble import Restart, Stopped
 from skymend.sources.transfer.types import (
@@ -302,5 +303,5 @@ def _quarantined(remote: Remote, reason: str) -> QuarantinedError:
         expected="the content that its provider states",
         found=reason,
         fix="choose another product, or wait until the provider states another digest;"
-        f" `skymend quarantine --release {remote.name}` lets it be fetched once more",
+        f" `{release_command(remote.name)}` lets it be fetched once more",
     )

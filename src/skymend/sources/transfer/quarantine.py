@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +31,13 @@ class Held:
     name: str
     address: str
     reason: str
+
+
+def release_command(name: str) -> str:
+    """Return the command that lets a file be fetched again; it names a cache that was moved."""
+    moved = os.environ.get("SKYMEND_CACHE")
+    words = ["skymend", "quarantine", "--release", name]
+    return (f"SKYMEND_CACHE={shlex.quote(moved)} " if moved else "") + shlex.join(words)
 
 
 class Quarantine:
