@@ -67,10 +67,7 @@ class Snapshot:
         for product in listed:
             name = f"{product.kind}/{product.id}"
             if name in superseding:
-                notes.append(
-                    f"{product.id} has replaced {superseding[name]}, which was planned first and "
-                    "is kept (plan with --refresh to take the new one)"
-                )
+                notes.append(_replaced(product.id, superseding[name]))
                 continue
             names.add(name)
             fresh = self._fresh(product)
@@ -157,6 +154,14 @@ def _acquisition(kind: str, tags: Mapping[str, str], time: datetime) -> tuple[st
     if not any(place):
         return None
     return (kind, tags.get("platform", ""), *place, time.isoformat(timespec="seconds"))
+
+
+def _replaced(new: str, old: str) -> str:
+    return (
+        f"{new} has replaced {old}, which was planned first and is kept; if it was not fetched "
+        "yet and cannot be had any more, its date fails (plan with --refresh to take the new one, "
+        "with all else that has changed in the region)"
+    )
 
 
 def _time(product: FrozenProduct) -> datetime:
