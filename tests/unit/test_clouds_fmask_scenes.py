@@ -38,6 +38,7 @@ def test_clouds_and_shadows_are_found(case):
     assert shadow >= 0.6
 
 
+@pytest.mark.slow
 def test_a_scene_that_nobody_looked_at():
     """Thresholds were chosen while looking at seeds 1 to 5; 2101 to 2106 are held out.
 
@@ -101,6 +102,7 @@ def test_a_product_without_a_mask_of_its_own_says_so(product):
         mask_product(product[0], resolution_m=-5.0)
     with pytest.raises(ConfigError, match=r"pixel sizes \(10, 20, 60 m\), found 30"):
         mask_product(product[0], resolution_m=30.0)
+    assert mask_product(product[0], "csmask", resolution_m=40.0).grid.resolution == 40.0
     with pytest.raises(ConfigError, match="expected a plain folder of bands"):
         mask_product(product[0], sun=(35.0, 150.0))
 
