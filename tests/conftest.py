@@ -12,6 +12,14 @@ settings.load_profile("skymend")
 ROOT = Path(__file__).resolve().parents[1]
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _own_cache(tmp_path_factory):
+    """Keep locks and leftovers of plans out of the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("SKYMEND_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture(scope="session")
 def shared_data():
     """The folder of real imagery; tests that need it are skipped without it."""

@@ -21,6 +21,9 @@ from skymend.core.keys import file_sha256
 from skymend.core.plan import FrozenFile, FrozenProduct, first_fault
 from skymend.core.product import Product, RemoteProduct
 
+Checksums: TypeAlias = dict[str, tuple[int, int, str]]
+"""(size, mtime_ns, sha256) of files by path."""
+
 
 @dataclass(frozen=True, slots=True)
 class Frozen:
@@ -32,10 +35,10 @@ class Frozen:
 
 @dataclass(frozen=True, slots=True)
 class _Document:
-    """What the file holds: products by kind and name, and (size, mtime_ns, sha256) by path."""
+    """What the file holds: products by kind and name, and the checksums of their files."""
 
     products: dict[str, FrozenProduct]
-    checksums: dict[str, tuple[int, int, str]]
+    checksums: Checksums
 
 
 class Snapshot:
@@ -45,11 +48,15 @@ class Snapshot:
     ----------
     path : the snapshot file, one per question (source, area, bands); it need not exist yet.
     refresh : take changed products instead of keeping the known ones.
+    computed : checksums that other snapshots of the plan have computed; those of this one join.
     """
 
-    def __init__(self, path: Path, *, refresh: bool = False) -> None:
+    def __init__(
+        self, path: Path, *, refresh: bool = False, computed: Checksums | None = None
+    ) -> None:
         self.path = path
         self.refresh = refresh
+        self._computed = {} if computed is None else computed
         self._held = _read(path) if path.exists() else _Document({}, {})
 
     def freeze(
@@ -123,12 +130,13 @@ class Snapshot:
                 found="no such file",
                 fix="fetch the product again or remove its folder",
             ) from error
-        cache = self._held.checksums
-        known = cache.get(str(path))
-        if known is None or known[:2] != (status.st_size, status.st_mtime_ns):
-            known = (status.st_size, status.st_mtime_ns, file_sha256(path))
-            cache[str(path)] = known
-        return FrozenFile(str(path), status.st_size, known[2])
+        name, state = str(path), (status.st_size, status.st_mtime_ns)
+        both = (self._held.checksums.get(name), self._computed.get(name))
+        known = next((c for c in both if c is not None and c[:2] == state), None)
+        if known is None:
+            known = self._computed[name] = (*state, file_sha256(path))
+        self._held.checksums[name] = known
+        return FrozenFile(name, status.st_size, known[2])
 
 
 def _read(path: Path) -> _Document:
