@@ -14,6 +14,9 @@ from skymend.core.raster import gdal_env
 
 _OPTIONS = {"REVERSIBLE": "YES", "QUALITY": "100", "YCBCR420": "NO", "GMLJP2": "YES"}
 
+_TILE = {10.0: 1024, 20.0: 640, 60.0: 192}
+"""Side of the tiles inside real images, pixels, by their pixel size in metres."""
+
 
 def write_jp2(path: Path, values: npt.NDArray[Any], grid: Grid) -> None:
     """Write an image bit-exactly.
@@ -33,6 +36,7 @@ def write_jp2(path: Path, values: npt.NDArray[Any], grid: Grid) -> None:
     from rasterio.transform import Affine
 
     bands = values if values.ndim == 3 else values[None]
+    side = str(_TILE.get(grid.resolution, max(_TILE.values())))
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -48,6 +52,8 @@ def write_jp2(path: Path, values: npt.NDArray[Any], grid: Grid) -> None:
                 count=len(bands),
                 dtype=str(np.dtype(bands.dtype)),
                 **_OPTIONS,
+                BLOCKXSIZE=side,
+                BLOCKYSIZE=side,
             ) as target,
         ):
             target.write(bands)
