@@ -6,16 +6,13 @@ are the cache.
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, NoReturn
 
 import skymend.adapters.prefect_settings  # noqa: F401  isort: skip - before prefect
 from prefect import flow, task
@@ -26,9 +23,7 @@ from prefect.artifacts import (
     update_progress_artifact,
 )
 from prefect.cache_policies import NO_CACHE
-from prefect.exceptions import TerminationSignal
 from prefect.futures import PrefectFuture, as_completed
-from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL
 from prefect.task_runners import ThreadPoolTaskRunner
 
@@ -41,7 +36,8 @@ from skymend.adapters.jobs import (
     log_path,
     pending,
 )
-from skymend.core.errors import StoppedError
+from skymend.adapters.prefect_stop import Processes, Termination, start_own_server
+from skymend.core.errors import SkymendError, StoppedError
 from skymend.core.plan import Job, Plan
 from skymend.core.store import Store, open_store
 from skymend.core.task import load_task
@@ -59,13 +55,29 @@ def run(plan: Plan, store: Store, options: RunOptions) -> dict[str, str]:
     ------
     StoppedError
         if the run is stopped from the keyboard.
+    SkymendError
+        if the run itself fails, not one of its jobs: the store cannot be reached, say.
     """
     waiting = pending(plan, store)
     if not waiting:
         return {}
-    if not PREFECT_API_URL.value():
-        _start_own_server()
-    try:
+    with _shared(plan, options) as running:
+        try:
+            return _run_here(running)
+        except (KeyboardInterrupt, Exception) as error:
+            # What Prefect makes of Ctrl-C may fail by itself.
+            if not (running.interrupted or isinstance(error, KeyboardInterrupt)):
+                raise
+            raise _stopped(plan, store, waiting) from error
+
+
+def _run_here(running: _Running) -> dict[str, str]:
+    """Run the flow, on a server of our own where there is no other."""
+    options = running.options
+    with ExitStack() as stack:
+        if not PREFECT_API_URL.value():
+            running.termination = stack.enter_context(Termination(running.processes))
+            start_own_server()
         failures: dict[str, str] = run_plan(
             plan=options.plan,
             store=options.store,
@@ -73,42 +85,21 @@ def run(plan: Plan, store: Store, options: RunOptions) -> dict[str, str]:
             image=options.image,
             quiet=options.quiet,
         )
-    except TerminationSignal:
-        raise
-    except BaseException as error:
-        running = _RUNNING.get(str(options.plan))
-        if running is None or not running.processes.stopped:
-            raise
-        left = len(pending(plan, store))
-        raise StoppedError(
-            where=plan.name,
-            expected=f"{len(waiting)} jobs to end",
-            found=f"that it was stopped with {left} of them left",
-            fix="run it again to go on; finished jobs are kept",
-        ) from error
     return failures
 
 
-def _start_own_server() -> None:
-    """Start the server that Prefect would start itself, but out of the reach of Ctrl-C.
-
-    A terminal sends SIGINT to all processes of the run; without its server Prefect takes
-    minutes to give up telling it that the run was stopped. A blocked signal stays so in a child.
-    """
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        SubprocessASGIServer().start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
-
-
-def _leave(processes: Processes) -> NoReturn:
-    """End the run's processes, its server and this process; records tell what is done."""
-    processes.stop()
-    SubprocessASGIServer().stop()
-    sys.stderr.write("skymend: stopped; run it again to go on, finished jobs are kept\n")
-    sys.stderr.flush()
-    os._exit(128 + signal.SIGTERM)
+def _stopped(plan: Plan, store: Store, waiting: Sequence[Job]) -> StoppedError:
+    """Return the error that tells of Ctrl-C; a store that fails now does not hide it."""
+    found = "that it was stopped"
+    with suppress(SkymendError, OSError):
+        known = store.known((job.step, job.key) for job in waiting)
+        found += f" with {len(waiting) - len(known)} of them left"
+    return StoppedError(
+        where=plan.name,
+        expected=f"{len(waiting)} jobs to end",
+        found=found,
+        fix="run it again to go on; finished jobs are kept",
+    )
 
 
 class Cores:
@@ -132,52 +123,7 @@ class Cores:
                 self._changed.notify_all()
 
 
-class Processes:
-    """The subprocesses of a run, which :meth:`stop` ends together; none starts afterwards."""
-
-    def __init__(self) -> None:
-        self.stopped = False
-        self._changing = threading.RLock()
-        self._running: set[subprocess.Popen[bytes]] = set()
-
-    def call(
-        self, command: Sequence[str], *, log: IO[bytes], env: Mapping[str, str], timeout: float
-    ) -> int:
-        """Run a command to its end and return its exit code.
-
-        Raises
-        ------
-        RuntimeError
-            if the run was stopped before.
-        subprocess.TimeoutExpired
-            if it takes longer than ``timeout`` seconds; it is killed then.
-        """
-        with self._changing:
-            if self.stopped:
-                raise RuntimeError("not started: the run was stopped")
-            process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=log, stderr=subprocess.STDOUT, env=env
-            )
-            self._running.add(process)
-        try:
-            return process.wait(timeout)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
-            raise
-        finally:
-            with self._changing:
-                self._running.discard(process)
-
-    def stop(self) -> None:
-        """End what runs."""
-        with self._changing:
-            self.stopped = True
-            for process in self._running:
-                process.terminate()
-
-
-@dataclass(frozen=True)
+@dataclass
 class _Running:
     """What the tasks of one flow run share; opaque to Prefect."""
 
@@ -185,9 +131,25 @@ class _Running:
     options: RunOptions
     cores: Cores
     processes: Processes
+    termination: Termination | None = None
+    interrupted: bool = False
 
 
 _RUNNING: dict[str, _Running] = {}
+
+
+@contextmanager
+def _shared(plan: Plan, options: RunOptions) -> Iterator[_Running]:
+    """Let the tasks find what they share; a flow finds what was made for it before it began."""
+    name = str(options.plan)
+    if name in _RUNNING:
+        yield _RUNNING[name]
+        return
+    _RUNNING[name] = _Running(plan, options, Cores(options.cores), Processes())
+    try:
+        yield _RUNNING[name]
+    finally:
+        del _RUNNING[name]
 
 
 def run_subprocess(job: Job, options: RunOptions, processes: Processes) -> None:
@@ -251,16 +213,15 @@ def run_plan(
     options = RunOptions(plan, store, cores, image, quiet)
     frozen = Plan.read(plan)
     waiting = pending(frozen, open_store(store))
-    running = _Running(frozen, options, Cores(cores), Processes())
-    _RUNNING[str(plan)] = running
-    if not PREFECT_API_URL.value() and threading.current_thread() is threading.main_thread():
-        # SIGTERM may have ended our own server too, which Prefect would try to reach for minutes.
-        signal.signal(signal.SIGTERM, lambda *_: _leave(running.processes))
-    try:
-        failures = _follow(frozen, _submit(waiting, plan), options)
-    except BaseException:
-        running.processes.stop()
-        raise
+    with _shared(frozen, options) as running:
+        if running.termination is not None:
+            running.termination.take()
+        try:
+            failures = _follow(frozen, _submit(waiting, plan), options)
+        except BaseException as error:
+            running.interrupted = isinstance(error, KeyboardInterrupt)
+            running.processes.stop()
+            raise
     _show_results(frozen, open_store(store))
     return failures
 
