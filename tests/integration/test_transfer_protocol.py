@@ -208,6 +208,6 @@ def test_a_server_that_only_knows_ranges_without_total_is_given_up(tmp_path):
         began = time.monotonic()
         with pytest.raises(RetryableError, match="cannot be told apart"):
             download(Remote(f"{server.url}/odd", "p", "odd"), tmp_path, options=FAST)
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < FAST.wall_s - 10.0
         assert server.count("/odd") < 10
     assert not (tmp_path / "odd").exists()

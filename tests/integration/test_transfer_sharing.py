@@ -113,7 +113,7 @@ def test_an_error_ends_those_that_wait_for_a_part(url, tmp_path):
     start = time.monotonic()
     with pytest.raises(ProductError, match="404"):
         download_all([remote(url, n) for n in ("slow", "gone")], tmp_path, options=FAST)
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < FAST.wall_s - 10.0, "the wall was not waited for"
     held.close()
 
 
