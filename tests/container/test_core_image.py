@@ -170,6 +170,29 @@ print(json.dumps({
     assert not any("never in a command line" in part for part in argv)
 
 
+def test_a_job_that_fetches_counts_in_the_ledger_of_its_user(
+    store: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    cache = tmp_path / "a machine, its cache"
+    for folder in (cache / "ledger", cache / "tokens"):
+        folder.mkdir(parents=True)
+        os.chown(folder, UID, UID)
+    monkeypatch.setenv("SKYMEND_CACHE", str(cache))
+    code = """
+import os, pathlib
+for name in ("ledger", "tokens", "eodag"):
+    folder = pathlib.Path(os.environ["SKYMEND_CACHE"], name)
+    folder.mkdir(exist_ok=True)
+    (folder / "mark").touch()
+"""
+    argv = command(["python3", "-c", code], store, "skymend-test-ledger", reach="providers")
+    done = subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    assert done.returncode == 0, done.stderr
+    marks = sorted(path.parent.name for path in cache.rglob("mark"))
+    assert marks == ["ledger", "tokens"]  # the rest of the cache was in memory
+
+
 def test_the_image_of_fetch_has_every_provider_s_client(store: Path) -> None:
     code = (
         "import earthaccess, ee, eodag, pystac_client, sentinelhub, rasterio, skymend.steps.fetch"
