@@ -13,7 +13,7 @@ import pytest
 
 from tests.e2e.conftest import skymend, tally
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
 SOON_S = 40.0
 """Seconds a stopped run may take to end; it took minutes when it waited for its own server."""
