@@ -15,8 +15,8 @@ from tests.e2e.conftest import skymend, tally
 
 pytestmark = [pytest.mark.e2e, pytest.mark.slow]
 
-SOON_S = 40.0
-"""Seconds a stopped run may take to end; it took minutes when it waited for its own server."""
+SOON_S = 75.0
+"""Seconds a stopped run may take to end: 3 s at load 6, 157 s when Ctrl-C ended its server."""
 
 PATIENCE_S = 300.0
 LAST_WORDS_S = 20.0

@@ -26,7 +26,7 @@ HICCUP = RetryableError(where="s3://bucket", expected="an answer", found="none",
 @pytest.fixture
 def begin(monkeypatch, tmp_path):
     """Run a plan of one job whose flow is a plain function; its jobs are never started."""
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(adapter, "start_own_server", lambda: None)
     job = Job("1a2b3c4d" * 8, "mask", 1, {}, {}, {}, "scenes/x", {})
     plan = SimpleNamespace(name="tiny", jobs=[job], by_key={job.key: job})
     monkeypatch.setattr(adapter.Plan, "read", lambda path: plan)
@@ -52,6 +52,7 @@ def test_a_failure_within_the_flow_comes_out_as_itself(begin, monkeypatch, part)
     assert caught.value is HICCUP
     assert caught.value.exit_code == 75
     assert adapter._RUNNING == {}
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
 
 
 def test_a_failure_within_the_flow_ends_its_jobs(begin, monkeypatch):
@@ -68,11 +69,9 @@ def test_a_failure_within_the_flow_ends_its_jobs(begin, monkeypatch):
     assert seen[0].stopped
 
 
-@pytest.mark.parametrize("part", ["run_plan", "_submit", "_follow"])
+@pytest.mark.parametrize("part", ["start_own_server", "_submit", "_follow"])
 def test_ctrl_c_says_how_many_jobs_are_left(begin, monkeypatch, part):
     monkeypatch.setattr(adapter, part, failing(KeyboardInterrupt()))
-    if part == "run_plan":
-        monkeypatch.setattr(adapter, part, lambda **_: failing(KeyboardInterrupt())())
     with pytest.raises(StoppedError, match="stopped with 1 of them left") as caught:
         begin()
     assert caught.value.exit_code == 130
