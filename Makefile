@@ -26,7 +26,7 @@ demo: install ## simulate a season, train, reconstruct, evaluate, report
 test: install ## unit, integration and end-to-end tests, three chaos kills among them
 	@scripts/need chromium || echo "the page test is skipped without Chromium"
 	@scripts/need curl proj-data otb-bin || echo "tests against curl, OTB and the geoid are skipped"
-	$(PYTEST) $(PARALLEL)
+	$(PYTEST) $(PARALLEL) --durations 20
 	OMP_NUM_THREADS=1 $(BIN)/python scripts/chaos.py --kills 3
 
 lint: install ## ruff (rules and format), reference up to date, hadolint
