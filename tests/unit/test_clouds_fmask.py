@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.ndimage import map_coordinates
 
 from skymend.clouds.fmask import rules
 from skymend.clouds.fmask.cirrus import normalise_cirrus
@@ -20,11 +21,13 @@ from skymend.clouds.fmask.parallax import (
 from skymend.clouds.fmask.potential import CLOUD_LIKE, VALID, WATER
 from skymend.clouds.fmask.probability import land_threshold, weights_of
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, absent, to_celsius, to_short
-from skymend.clouds.fmask.terrain import terrain_shadow
+from skymend.clouds.fmask.shade import hollows
+from skymend.clouds.fmask.terrain import MOST_DARKENED, SKYLIGHT, levelled, terrain_shadow
 from skymend.clouds.fmask.tidy import close_pinholes, drop_specks, grow, spare
 from skymend.core.grid import Grid
 from skymend.products import Label
 from skymend.products.toa import Angles
+from skymend.simulate.relief import cosine, mountains
 
 GRID = Grid("EPSG:32631", (20.0, 0.0, 6e5, 0.0, -20.0, 4.9e6), (120, 50))
 PLANT = (0.09, 0.08, 0.05, 0.35, 0.18, 0.09)
@@ -238,11 +241,92 @@ def test_a_wall_shades_the_ground_behind_it():
     heights = np.zeros(GRID.shape, np.float32)
     heights[30:33] = 200.0
     shade = terrain_shadow(scene(heights=heights, sun=(45.0, 180.0)))
-    rows = np.flatnonzero(shade.mean(axis=1) > 0.5)
-    # Rays run over pixels of 60 m.
-    assert 30 - rows.min() == pytest.approx(10, abs=3)
-    assert rows.max() <= 30
+    # The ray of the tenth pixel grazes the wall.
+    assert np.flatnonzero(shade.all(axis=1)).tolist() == list(range(21, 30))
+    assert not shade[30:].any()
     assert not terrain_shadow(scene(sun=(45.0, 180.0))).any()
+    heights[25] = np.nan
+    gap = terrain_shadow(scene(heights=heights, sun=(45.0, 180.0)))
+    assert np.flatnonzero(gap.all(axis=1)).tolist() == [21, 22, 23, 24, 26, 27, 28, 29]
+
+
+@pytest.mark.parametrize("azimuth", [20.0, 95.0, 150.0, 300.0])
+def test_shade_of_mountains_is_that_of_rays(azimuth):
+    """From every pixel a ray walks towards the sun, a pixel a step, for all of 1200 m."""
+    heights, made = massif((60.0, azimuth))
+    turn = np.radians(azimuth)
+    hidden = np.zeros(heights.shape, bool)
+    places = np.indices(heights.shape, float)
+    for far in range(1, 220):
+        towards = np.array([-np.cos(turn), np.sin(turn)]) * far
+        ground = map_coordinates(
+            heights, places + towards[:, None, None], order=1, mode="constant", cval=-1e9
+        )
+        hidden |= ground > heights + 10 * far / np.tan(np.radians(60.0))
+    assert hidden.mean() > 0.1
+    # Heights between pixels come from two neighbours here and from four there.
+    assert (hidden == terrain_shadow(made)).mean() > 0.99
+
+
+@pytest.mark.parametrize("azimuth", [20.0, 95.0, 150.0, 215.0])
+def test_levelled_mountains_are_as_bright_as_flat_ground(azimuth):
+    heights, made = massif((50.0, azimuth))
+    light = cosine(heights, 50.0, azimuth)
+    down, along = np.gradient(heights, 10.0)
+    flat = 1 / np.sqrt(1 + down**2 + along**2)
+    relief = 3000 * (light + SKYLIGHT) / (flat + SKYLIGHT)
+    shown = levelled(made, relief.astype(np.int16))
+    gentle = relief < 3000 / MOST_DARKENED
+    assert relief[gentle].std() > 600
+    np.testing.assert_allclose(shown[gentle], 3000, atol=15)
+    # Cliffs that face the sun stay brighter than the plain.
+    assert (shown[~gentle] > 2990).all()
+
+
+def massif(sun):
+    """Return mountains at 10 m and a scene of them."""
+    heights = mountains(5, 240, 1200.0)
+    grid = Grid(GRID.crs, (10.0, 0.0, 6e5, 0.0, -10.0, 4.9e6), heights.shape)
+    flat = [to_short(np.full(heights.shape, v, np.float32)) for v in PLANT]
+    bands = Bands(*flat, absent(), absent())
+    return heights, Scene(
+        bands, grid, "sentinel-2", Angles(*sun), Angles(0.0, 0.0), heights=heights
+    )
+
+
+def test_levelling_leaves_what_nobody_knows():
+    band = np.full(GRID.shape, 2000, np.int16)
+    assert levelled(scene(), band) is band
+    heights = np.tile(np.arange(GRID.shape[1], dtype=np.float32) * 8, (GRID.shape[0], 1))
+    heights[50] = np.nan
+    band[10, 10] = NODATA
+    # The slope rises to the east: it faces a sun in the west.
+    shown = levelled(scene(heights=heights, sun=(45.0, 270.0)), band)
+    assert shown[10, 10] == NODATA
+    assert (shown[49:52] == 2000).all()
+    assert (shown[20:40] < 1600).all()
+    assert (levelled(scene(heights=heights, sun=(45.0, 90.0)), band)[20:40] > 2900).all()
+
+
+def test_shade_at_the_edge_of_an_image_is_a_hollow():
+    """It covers a quarter of the clear land, whose darkest sixth is therefore shade itself."""
+    band = np.full((120, 50), 3000, np.int16)
+    band[:30] = 1000
+    clear, nowhere = np.ones(band.shape, bool), np.zeros(band.shape, bool)
+    deep = hollows(band, nowhere, clear, nowhere)
+    assert deep[:30].all()
+    assert not deep[30:].any()
+
+
+def test_a_ring_of_water_does_not_make_a_hollow_of_an_island():
+    band = np.full((120, 50), 3000, np.int16)
+    dark = np.zeros(band.shape, bool)
+    band[10:40, 10:40], dark[10:40, 10:40] = 200, True
+    band[20:30, 20:30], dark[20:30, 20:30] = 2600, False
+    band[30:36, 22:28], dark[30:36, 22:28] = 800, False
+    deep = hollows(band, np.zeros(band.shape, bool), ~dark, dark)
+    assert not deep[20:30, 20:30].any()
+    assert deep[30:36, 22:28].all()
 
 
 def test_cirrus_over_mountains_is_what_exceeds_their_ground():
@@ -293,6 +377,7 @@ def test_one_cloud_and_its_shadow():
         cloud=((slice(62, 68), slice(20, 30)), CLOUD),
         shadow=((slice(32, 38), slice(20, 30)), dark),
         forest=((slice(15, 20), slice(2, 8)), dark),
+        river=((slice(40, 42), slice(0, 50)), dark),
     )
     made.bands.celsius[62:68, 20:30] = 1500
     mask = run_fmask(made, Options(cloud_rim_m=0.0))
@@ -300,6 +385,8 @@ def test_one_cloud_and_its_shadow():
     assert (mask.labels[33:37, 21:29] == Label.SHADOW).all()
     # Dark ground that no cloud stands before is forest.
     assert (mask.labels[15:20, 2:8] == Label.CLEAR).all()
+    # A river crosses ground where a cloud's shadow may fall, but is too narrow for one.
+    assert (mask.labels[40:42] == Label.CLEAR).all()
     assert mask.facts["median_height_m"] == pytest.approx(600, abs=60)
 
 

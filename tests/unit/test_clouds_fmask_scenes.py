@@ -35,19 +35,19 @@ def test_clouds_and_shadows_are_found(case):
     # Half the side of the slow scenes: shadows of clouds outside the image weigh more.
     cloud, shadow = scores(3, case, size_px=480)
     assert cloud >= 0.88
-    assert shadow >= 0.6
+    assert shadow >= 0.8
 
 
 @pytest.mark.slow
 def test_a_scene_that_nobody_looked_at():
-    """Thresholds were chosen while looking at seeds 1 to 5; 2101 to 2106 are held out.
+    """Thresholds were chosen looking at seeds 1 to 5 and 3001 to 3006; 2101 to 2106 are held out.
 
-    Summer scenes of seeds 2101 to 2105, of full size, reach 0.925 to 0.951 and 0.882 to 0.914:
-    0.938 less four standard deviations (0.010), and 0.900 less four (0.012).
+    Summer scenes of seeds 2101 to 2105, of full size, reach 0.925 to 0.951 and 0.897 to 0.932:
+    0.938 less four standard deviations (0.011), and 0.917 less four (0.014).
     """
     cloud, shadow = scores(2106, "plain")
-    assert cloud >= 0.938 - 4 * 0.010
-    assert shadow >= 0.900 - 4 * 0.012
+    assert cloud >= 0.938 - 4 * 0.011
+    assert shadow >= 0.917 - 4 * 0.014
 
 
 @pytest.mark.slow
@@ -61,13 +61,15 @@ def test_five_seeds_of_each_kind(seed, case):
 
 @pytest.mark.slow
 def test_unseen_seeds_of_the_hardest_kind():
-    """Seeds 2101 to 2105 were run once: 0.918 +- 0.016 for clouds, 0.699 +- 0.060 for shadows.
+    """Seeds 2101 to 2105 were run once: 0.918 +- 0.015 for clouds, 0.876 +- 0.014 for shadows.
 
     Their means may fall by two standard errors, should anything change.
     """
-    cloud, shadow = np.mean([scores(seed, "all") for seed in range(2101, 2106)], axis=0)
-    assert cloud >= 0.918 - 2 * 0.016 / np.sqrt(5)
-    assert shadow >= 0.699 - 2 * 0.060 / np.sqrt(5)
+    made = [scores(seed, "all") for seed in range(2101, 2106)]
+    cloud, shadow = np.mean(made, axis=0)
+    assert cloud >= 0.918 - 2 * 0.015 / np.sqrt(5)
+    assert shadow >= 0.876 - 2 * 0.014 / np.sqrt(5)
+    assert min(pair[1] for pair in made) >= SHADOW_F1
 
 
 @pytest.fixture(scope="module")

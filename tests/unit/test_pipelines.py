@@ -192,7 +192,7 @@ def test_explanations_name_the_step_and_its_users(tmp_path):
     assert "input product: theia theia-000" in text
     assert "needed by: hide" in text
     assert "jobs to run, time unknown" in explain.estimate(made, store)
-    assert explain.step("mask").startswith("mask, version 2")
+    assert explain.step("mask").startswith("mask, version 3")
     with pytest.raises(ConfigError, match="8 digits or more"):
         explain.why(made, store, "nothing")
 

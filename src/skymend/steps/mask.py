@@ -59,7 +59,7 @@ class Outputs(StepOutputs):
     mask: str = "mask.tif"
 
 
-@step("mask", version=2, inputs=Inputs, params=Params, outputs=Outputs)
+@step("mask", version=3, inputs=Inputs, params=Params, outputs=Outputs)
 def run(inputs: Inputs, params: Params, out: Path, context: Context) -> Facts:
     """Label clouds, shadows, snow and water of one optical product, and widen the hidden ones.
 

@@ -10,9 +10,9 @@ from numba import njit
 
 from skymend.clouds.fmask.fill import LEVELS, OUTSIDE, STEP, fill, to_levels
 from skymend.clouds.fmask.potential import CLEAR_LAND, CLOUD_LIKE, VALID, WATER
-from skymend.clouds.fmask.probability import LOW
 from skymend.clouds.fmask.scene import NODATA, Bands, Scene, ShortArray
 from skymend.clouds.fmask.strips import thinned
+from skymend.clouds.fmask.terrain import levelled
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -31,14 +31,26 @@ shaded land, which the water test takes for water, stays below 0.25."""
 SHADED_WATER = 0.88
 """Share of the usual blue of open water below which it lies in shadow."""
 
+BACKGROUND = 0.4
+"""Quantile of clear land in the sun that stands for ground nobody sees. The 17.5 % of Zhu &
+Woodcock is itself shadow where a low sun and many clouds shade a fifth of the land."""
+
 _FEWEST = 500
 
 
-def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, BoolArray]:
+def find_shade(
+    scene: Scene, flags: ByteArray, terrain: BoolArray, cpus: int
+) -> tuple[BoolArray, BoolArray]:
     """Find the places where shadow can lie, and those that say nothing of it.
 
-    On land shadow lies in hollows of both NIR and SWIR1. Open water is black in both; there,
-    shadow takes the light that the water and the air below the cloud scatter in blue.
+    On land shadow lies in hollows of both NIR and SWIR1, freed of the light and shade of slopes
+    if there is a DEM. Open water is black in both; there, shadow takes the light that the
+    water and the air below the cloud scatter in blue.
+
+    Parameters
+    ----------
+    terrain : (rows, columns) boolean, ground in the shade of mountains, which is no rim to judge
+        others by.
 
     Returns
     -------
@@ -46,12 +58,15 @@ def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, Bo
     silent : (rows, columns) boolean, open water of a scene that shows too little of it.
     """
     invalid = (flags & VALID) == 0
-    clear = (flags & CLEAR_LAND) == VALID
+    clear = ((flags & CLEAR_LAND) == VALID) & ~terrain
     water = np.zeros(flags.shape, np.bool_)
     _open_water(scene.bands, flags, water)
+    dark = water | terrain
     with ThreadPoolExecutor(max_workers=min(2, max(1, cpus))) as pool:
         bands = (scene.bands.nir, scene.bands.swir1)
-        near, short = pool.map(lambda band: hollows(band, invalid, clear, water), bands)
+        near, short = pool.map(
+            lambda band: hollows(levelled(scene, band), invalid, clear, dark), bands
+        )
     candidates = np.logical_and(near, short, out=near)
     candidates &= ~water
     usual = _usual_blue(scene.bands.blue, water & ((flags & CLOUD_LIKE) == 0))
@@ -61,18 +76,24 @@ def find_shade(scene: Scene, flags: ByteArray, cpus: int) -> tuple[BoolArray, Bo
     return candidates, np.zeros(flags.shape, np.bool_)
 
 
-def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray, water: BoolArray) -> BoolArray:
+def hollows(band: ShortArray, invalid: BoolArray, clear: BoolArray, dark: BoolArray) -> BoolArray:
     """Return where a band lies deep below the rim around.
 
     The rims are found at twice the pixel size, a quarter of the work: they enclose hollows of
-    hundreds of metres. Outside the image stands the 17.5 % quantile of clear land. Open water
-    counts as rim: shade at a coast would else run out into the sea.
+    hundreds of metres. What is dark for another reason, water and the shade of mountains,
+    counts as clear land, and so does what lies outside the image: shade at a coast would else
+    run out into the sea, and what is less dark would become a hollow of a brighter rim.
+
+    Parameters
+    ----------
+    clear : clear land in the sun, for the reflectance of such land.
+    dark : water and ground in the shade of mountains.
     """
     half = _halved(band, invalid)
     levels = to_levels(half, half == NODATA)
-    levels[water[::2, ::2]] = LEVELS - 1
     counts = np.bincount(np.clip(thinned(band[clear]) // STEP, 0, LEVELS - 1), minlength=1).cumsum()
-    background = int(np.searchsorted(counts, LOW * counts[-1])) if counts[-1] else 0
+    background = int(np.searchsorted(counts, BACKGROUND * counts[-1])) if counts[-1] else 0
+    levels[dark[::2, ::2]] = background
     fill(levels, background)
     deep = np.empty(band.shape, np.bool_)
     _deep(band, levels, DARKENING * 1e4, DARKENING_SHARE, deep)

@@ -31,7 +31,7 @@ from skymend.clouds.fmask.potential import VALID
 from skymend.clouds.fmask.probability import Clear
 from skymend.clouds.fmask.scene import Scene
 from skymend.clouds.fmask.shade import find_shade
-from skymend.clouds.fmask.tidy import grow
+from skymend.clouds.fmask.tidy import erode, grow
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
@@ -44,6 +44,9 @@ LARGEST_CLOUD_M, LARGEST_SHADE_M = 2000.0, 1000.0
 
 CONFIRMED_M = 60.0
 """Distance from a drawn shadow within which dark ground is confirmed."""
+
+NARROW_M = 30.0
+"""Half the width below which dark ground is a river, a street or a shore rather than shadow."""
 
 COVERED = 0.5
 """Share of dark ground that must lie behind clouds, seen from the sun, at one height."""
@@ -77,8 +80,9 @@ def find_shadows(
     terrain : (rows, columns) boolean, ground in the shade of mountains, which is dark anyway.
     """
     size = scene.grid.resolution
-    shade, silent = find_shade(scene, flags, cpus)
+    shade, silent = find_shade(scene, flags, terrain, cpus)
     shade &= ~(cloud | terrain)
+    shade &= grow(erode(shade, NARROW_M / size), 2 * NARROW_M / size)
     unknown = silent | terrain | cloud | ((flags & VALID) == 0)
     objects = find_objects(cloud, size, MATCH_M, LARGEST_CLOUD_M)
     matched = match(scene, objects, shade, unknown, clear, cpus)

@@ -1,4 +1,4 @@
-"""What a DEM says: ground that mountains shade, and slopes too steep for water."""
+"""What a DEM says: ground that mountains shade, slopes too steep for water, light on slopes."""
 
 from __future__ import annotations
 
@@ -10,14 +10,20 @@ from numba import njit
 
 from skymend.clouds.fmask.geometry import mean_angles
 from skymend.clouds.fmask.potential import DARK_WATER, SNOW, WATER
-from skymend.clouds.fmask.scene import Scene
+from skymend.clouds.fmask.scene import NODATA, Scene, ShortArray
 from skymend.core.encoding import ByteArray
 
 BoolArray = npt.NDArray[np.bool_]
 
-COARSE_M = 60.0
-"""Rays run over pixels of at least this size: DEMs hold no more."""
+NOWHERE = -1e9
+"""Height of what lies outside the image: nothing that could shade."""
 
+SKYLIGHT = 0.2
+"""Light of the sky over that of the sun on flat ground, in the infrared (the C of SCS+C): 0.15
+through usual haze under a low sun, and some of the slopes around."""
+
+MOST_DARKENED = 0.5
+"""Least factor of the correction: a cliff is steeper in the DEM than what its pixels show."""
 
 STEEP_DEGREES = 10.0
 """Water does not lie on steeper ground (Qiu et al. 2019, section 3.3.1)."""
@@ -47,39 +53,101 @@ def terrain_shadow(scene: Scene) -> BoolArray:
     -------
     (rows, columns) boolean; False everywhere without a DEM, and where it has no height.
     """
+    shaded = np.zeros(scene.grid.shape, np.bool_)
     if scene.heights is None:
-        return np.zeros(scene.grid.shape, np.bool_)
-    ratio = max(1, round(COARSE_M / scene.grid.resolution))
-    heights = np.ascontiguousarray(scene.heights[::ratio, ::ratio])
-    zenith, azimuth = mean_angles(scene.sun)
-    rise = scene.grid.resolution * ratio / math.tan(math.radians(zenith)) if zenith > 0 else 1e9
-    turn = math.radians(azimuth)
-    highest = float(np.nanmax(heights)) if np.isfinite(heights).any() else 0.0
-    shaded = _cast(heights, -math.cos(turn), math.sin(turn), rise, highest)
-    rows, columns = scene.grid.shape
-    fine: BoolArray = shaded.repeat(ratio, 0).repeat(ratio, 1)[:rows, :columns]
-    return fine
+        return shaded
+    south, east, steepness = _towards_sun(scene)
+    rise = scene.grid.resolution / max(steepness, 1e-3)
+    if abs(south) >= abs(east):
+        _cast(scene.heights, south, east, rise, shaded)
+    else:
+        _cast(scene.heights.T, east, south, rise, shaded.T)
+    return shaded
+
+
+def levelled(scene: Scene, band: ShortArray) -> ShortArray:
+    """Return a band as it would be if all ground lay flat.
+
+    SCS+C of Soenen et al. 2005 (IEEE TGRS 43, 2148), as Qiu et al. 2019 correct NIR before its
+    hollows are sought: slopes away from the sun are brightened, those towards it darkened.
+    Without a DEM, and where it has no height, the band is left as it is.
+    """
+    if scene.heights is None:
+        return band
+    south, east, steepness = _towards_sun(scene)
+    out = np.empty_like(band)
+    size = scene.grid.resolution
+    _level(band, scene.heights, steepness * south, steepness * east, size, out)
+    return out
+
+
+def _towards_sun(scene: Scene) -> tuple[float, float, float]:
+    """Return the direction of the sun, down the rows and along them, and tan(zenith)."""
+    zenith, azimuth = (math.radians(a) for a in mean_angles(scene.sun))
+    return -math.cos(azimuth), math.sin(azimuth), math.tan(zenith)
 
 
 @njit(cache=True, nogil=True)
 def _cast(
-    heights: npt.NDArray[np.float32], down: float, along: float, rise: float, highest: float
-) -> npt.NDArray[np.bool_]:
-    """Walk from each pixel towards the sun, one pixel a step, until above every summit."""
+    heights: npt.NDArray[np.float32],
+    down: float,
+    along: float,
+    rise: float,
+    shaded: npt.NDArray[np.bool_],
+) -> None:
+    """Carry the upper edge of the shade away from the sun, row by row.
+
+    A ray towards the sun meets the next row between two columns; ground there, or the shade
+    above it, shades the pixel where it stands higher than the ray.
+
+    Parameters
+    ----------
+    down, along : direction of the sun; ``down`` is the larger.
+    rise : metres that a ray climbs on a pixel's side.
+    """
     rows, columns = heights.shape
-    shaded = np.zeros((rows, columns), np.bool_)
-    for row in range(rows):
+    rise = rise / abs(down)
+    shift = along / abs(down)
+    whole = math.floor(shift)
+    part = shift - whole
+    edge = np.full(columns, NOWHERE, np.float32)
+    last = np.full(columns, NOWHERE, np.float32)
+    for step in range(rows):
+        row = rows - 1 - step if down > 0 else step
         for column in range(columns):
-            ray = heights[row, column]
-            step = 0
-            while ray < highest:
-                step += 1
-                ray += rise
-                r = round(row + step * down)
-                c = round(column + step * along)
-                if r < 0 or c < 0 or r >= rows or c >= columns:
-                    break
-                if heights[r, c] > ray:
-                    shaded[row, column] = True
-                    break
-    return shaded
+            left, right = column + whole, column + whole + 1
+            near = last[left] if 0 <= left < columns else NOWHERE
+            far = last[right] if 0 <= right < columns else NOWHERE
+            met = near + part * (far - near) - rise
+            height = heights[row, column]
+            shaded[row, column] = met > height
+            edge[column] = met if np.isnan(height) else max(met, height)
+        edge, last = last, edge
+
+
+@njit(cache=True, nogil=True)
+def _level(
+    band: npt.NDArray[np.int16],
+    heights: npt.NDArray[np.float32],
+    down: float,
+    along: float,
+    size: float,
+    out: npt.NDArray[np.int16],
+) -> None:
+    rows, columns = band.shape
+    for row in range(rows):
+        above, below = max(row - 1, 0), min(row + 1, rows - 1)
+        for column in range(columns):
+            left, right = max(column - 1, 0), min(column + 1, columns - 1)
+            south = heights[below, column] - heights[above, column]
+            south /= size * max(1, below - above)
+            east = heights[row, right] - heights[row, left]
+            east /= size * max(1, right - left)
+            value = band[row, column]
+            out[row, column] = value
+            if value == NODATA or np.isnan(south + east):
+                continue
+            flat = 1.0 / math.sqrt(1.0 + south**2 + east**2)
+            lit = flat * max(0.0, 1.0 - south * down - east * along)
+            factor = max(MOST_DARKENED, (flat + SKYLIGHT) / (lit + SKYLIGHT))
+            out[row, column] = int(min(30000.0, value * factor))
