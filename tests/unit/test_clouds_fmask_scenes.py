@@ -170,7 +170,7 @@ def test_landsat_folders_are_masked_by_their_temperature(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", list(CASES))
+@pytest.mark.parametrize("case", ["plain", "all"])
 @pytest.mark.parametrize("seed", [1, 2, 3, 4, 5])
 def test_five_seeds_of_landsat(seed, case):
     cloud, shadow = scores(seed, case, sensor="landsat-8")
