@@ -17,24 +17,8 @@ from skymend.sources.area import Area
 from skymend.sources.fetching import plain
 from skymend.sources.protocol import Filters
 from skymend.sources.registry import open_source
-from tests.cdse_case import L2A, PERIOD, SCENARIO, area, made_products, settings_of
+from tests.cdse_case import L2A, PERIOD, SCENARIO, area, settings_of
 from tests.servers import cdse
-
-
-@pytest.fixture(scope="module")
-def products(tmp_path_factory):
-    return made_products(tmp_path_factory.mktemp("products"))
-
-
-@pytest.fixture(scope="module")
-def server(products):
-    with cdse.serve(products, page=2, s3=True) as running:
-        yield running
-
-
-@pytest.fixture
-def settings(server, tmp_path):
-    return settings_of(server, tmp_path)
 
 
 @pytest.mark.parametrize("provider", ["cdse", "cdse-odata"])

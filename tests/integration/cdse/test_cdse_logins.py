@@ -14,25 +14,9 @@ from skymend.sources.credentials import Credentials
 from skymend.sources.protocol import Filters
 from skymend.sources.registry import open_source
 from skymend.sources.tokens import totp
-from tests.cdse_case import L2A, PERIOD, area, made_products, settings_of
+from tests.cdse_case import L2A, PERIOD, area, settings_of
 from tests.servers import cdse, routes
 from tests.servers.routes import Response, redirect
-
-
-@pytest.fixture(scope="module")
-def products(tmp_path_factory):
-    return made_products(tmp_path_factory.mktemp("products"))
-
-
-@pytest.fixture(scope="module")
-def server(products):
-    with cdse.serve(products, page=2, s3=True) as running:
-        yield running
-
-
-@pytest.fixture
-def settings(server, tmp_path):
-    return settings_of(server, tmp_path)
 
 
 def test_the_account_opens_one_session_for_many_processes(products, tmp_path):
