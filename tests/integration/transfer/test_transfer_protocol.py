@@ -48,16 +48,6 @@ def served(tmp_path_factory):
         yield running
 
 
-@pytest.fixture(scope="module")
-def url(served):
-    return served[0]
-
-
-@pytest.fixture(scope="module")
-def content(served):
-    return served[1]
-
-
 def test_parallel_ranges_and_a_digest(url, content, tmp_path):
     data = content("plain")
     receipt = download(remote(url, "plain", digests=md5(data)), tmp_path, options=FAST)

@@ -10,7 +10,7 @@ import pytest
 from skymend.core.errors import ProductError, RetryableError
 from skymend.sources.transfer import Ledger, Limits, download, download_all
 from tests.servers.faults import Case
-from tests.transfer_case import FAST, MIB, log, md5, parts, remote, shop
+from tests.transfer_case import FAST, MIB, log, md5, parts, remote
 
 CASES = [
     Case("plain", 9 * MIB),
@@ -21,22 +21,6 @@ CASES = [
     Case("gone", 30_000, status=404),
     *(Case(f"many-{n}", 20_000 + n, offset=n) for n in range(20)),
 ]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    with shop(CASES, tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url(served):
-    return served[0]
-
-
-@pytest.fixture(scope="module")
-def content(served):
-    return served[1]
 
 
 def test_many_files_share_the_connections(url, content, tmp_path):

@@ -13,7 +13,7 @@ import pytest
 from skymend.core.errors import StoreError
 from skymend.sources.transfer import download
 from tests.servers.faults import Case
-from tests.transfer_case import FAST, MIB, remote, shop
+from tests.transfer_case import FAST, MIB, remote
 
 CASES = [
     Case("plain", 9 * MIB),
@@ -21,22 +21,6 @@ CASES = [
     Case("slow", 9 * MIB, rate=4e6),
     *(Case(f"full-{n}", 3 * MIB, offset=n) for n in range(2)),
 ]
-
-
-@pytest.fixture(scope="module")
-def served(tmp_path_factory):
-    with shop(CASES, tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def url(served):
-    return served[0]
-
-
-@pytest.fixture(scope="module")
-def content(served):
-    return served[1]
 
 
 def test_resume_after_a_kill_fetches_little_again(url, content, tmp_path):
