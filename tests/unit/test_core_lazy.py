@@ -38,5 +38,8 @@ def test_a_missing_package_is_left_to_the_caller():
     ],
 )
 def test_a_table_imports_nothing_before_it_is_asked(module, function, table):
-    code = f"import sys; from {module} import {function}; sys.exit({table!r} in sys.modules)"
+    code = (
+        f"import importlib, sys; from {module} import {function}; early = {table!r} in sys.modules;"
+        f"importlib.import_module({table!r}); sys.exit(early)"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

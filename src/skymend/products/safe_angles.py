@@ -229,8 +229,9 @@ def _read_nodes(path: Path, element: Element) -> AngleNodes:
     if planes[0].shape != planes[1].shape or not step > 0:
         raise lacking(path, "Zenith and Azimuth at the same nodes", [str(planes[1].shape)])
     known = planes[0][np.isfinite(planes[0])]
-    if ((known < 0) | (known >= 90)).any():
-        raise lacking(path, "zenith angles of 0 to below 90 degrees", [f"{known.max():g}"])
+    wrong = known[(known < 0) | (known >= 90)]
+    if wrong.size:
+        raise lacking(path, "zenith angles of 0 to below 90 degrees", [f"{wrong[0]:g}"])
     return AngleNodes.of(planes[0], planes[1], step)
 
 
